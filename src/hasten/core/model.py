@@ -1,0 +1,194 @@
+"""Model: a net with the facts a sampler needs; it answers one question, ``denoise``."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hasten.core.clock import Clock
+from hasten.core.process import Prediction, Process, as_tensor
+from hasten.errors import ModelError, OutputError
+
+
+@final
+@dataclass(frozen=True)
+class Call:
+    """How a net wants its arguments, and which of its outputs is the prediction.
+
+    Attributes:
+        cond: Keyword under which the condition is passed; None if the net takes none.
+        extra: Further constant keyword arguments.
+        channels: Keep only this many leading channels of the output (learned-variance nets).
+    """
+
+    cond: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    channels: int | None = None
+
+    def __call__(self, net: nn.Module, x: Tensor, time: Tensor, cond: Tensor | None) -> Tensor:
+        """Ask the net about ``x`` [B, ...] at ``time`` [B]; returns its prediction [B, ...]."""
+        condition = {} if self.cond is None else {self.cond: cond}
+        out = net(x, time, **condition, **self.extra)
+        if isinstance(out, (tuple, list)):
+            out = out[0]
+        if not isinstance(out, Tensor):
+            raise OutputError(f"the net returned {type(out).__name__}, not a tensor", where="net")
+        return out if self.channels is None else out[:, : self.channels]
+
+
+class Codec(abc.ABC):
+    """What happens before and after the denoising: conditions in, samples out. Always timed."""
+
+    def encode(self, cond: Tensor | None) -> Tensor | None:
+        """What the user gives as condition, made into what the net takes; once a run."""
+        return cond
+
+    @abc.abstractmethod
+    def decode(self, x: Tensor, cond: Tensor | None) -> Tensor:
+        """Samples for people from x0 [B, ...]; once a run."""
+
+
+@final
+@dataclass(frozen=True)
+class Identity(Codec):
+    """Nothing to do."""
+
+    def decode(self, x: Tensor, cond: Tensor | None) -> Tensor:
+        return x
+
+
+@final
+@dataclass(frozen=True)
+class Pixels(Codec):
+    """Images held in [-1, 1], shown in [0, 1]."""
+
+    def decode(self, x: Tensor, cond: Tensor | None) -> Tensor:
+        return x.add(1).div(2).clamp(0, 1)
+
+
+@final
+@dataclass(frozen=True)
+class Classes:
+    """Class labels as conditions.
+
+    Attributes:
+        count: Labels are 0 .. count - 1.
+        null: The label that means "none", if the net was trained with one (needed for guidance).
+        names: For people, one a class; may be empty.
+    """
+
+    count: int
+    null: int | None = None
+    names: tuple[str, ...] = ()
+
+
+@final
+@dataclass(eq=False)
+class Model:
+    """A trained denoiser and everything needed to sample from it.
+
+    Attributes:
+        net: The network; called through `call`.
+        process: How it was noised in training.
+        prediction: What its output means.
+        shape: Shape of one sample before decoding, without the batch axis.
+        call: How it wants its arguments.
+        codec: What surrounds it.
+        clip: Bound of x0 at every evaluation (``[-clip, clip]``), as the model's sampler does; or None.
+        classes: The labels it is conditioned on, if any.
+        name: For people and file names.
+        kind: ``image``, ``shower`` or ``toy``; what its samples are, so which evidence applies.
+        card: Whatever else its makers state (speed reference, judge, training).
+    """
+
+    net: nn.Module
+    process: Process
+    prediction: Prediction
+    shape: tuple[int, ...]
+    call: Call = Call()
+    codec: Codec = Identity()
+    clip: float | None = None
+    classes: Classes | None = None
+    name: str = "model"
+    kind: str = "image"
+    card: Mapping[str, Any] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock, repr=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the net's parameters are (the CPU for a net without)."""
+        return next((p.device for p in self.net.parameters()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The net's floating-point type."""
+        kinds = (p.dtype for p in self.net.parameters() if p.is_floating_point())
+        return next(kinds, torch.float32)
+
+    def denoise(
+        self,
+        x: Tensor,
+        sigma: float | np.ndarray[Any, np.dtype[np.float64]],
+        cond: Tensor | None = None,
+        guidance: float = 1.0,
+    ) -> Tensor:
+        """The estimate of x0 given noisy data.
+
+        Args:
+            x: ``x0 + sigma eps`` in VE coordinates, [B, *shape], in the sampler's precision.
+            sigma: One level, or one per sample [B].
+            cond: What the codec's ``encode`` gave, first axis B; or None.
+            guidance: Weight w of ``D_null + w (D_cond - D_null)`` (Ho and Salimans 2022, with w = 1
+                off); both branches run in one batch.
+
+        Returns:
+            x0 [B, *shape] in the precision of ``x``.
+
+        Raises:
+            OutputError: If the net's output has the wrong shape.
+            ModelError: If guidance is asked of a net without a null class.
+        """
+        if guidance == 1.0:
+            return self._denoise(x, sigma, cond)
+        both = self._denoise(torch.cat([x, x]), _twice(sigma), self._with_null(x, cond))
+        guided, free = both.chunk(2)
+        return free + guidance * (guided - free)
+
+    def _denoise(self, x: Tensor, sigma: Any, cond: Tensor | None) -> Tensor:
+        levels = np.asarray(sigma, dtype=np.float64)
+        scale, skip, out = (as_tensor(c, x) for c in self.prediction.coefficients(self.process, levels))
+        time = as_tensor(self.process.time(levels), x).reshape(-1).expand(len(x))
+        raw = self.call(self.net, (scale * x).to(self.dtype), time, cond)
+        if raw.shape != x.shape:
+            raise OutputError(
+                f"the net returned shape {tuple(raw.shape)} for an input of {tuple(x.shape)}",
+                where=self.name,
+                hint="for learned-variance nets set Call(channels=...)",
+            )
+        x0 = skip * x + out * raw.to(x.dtype)
+        return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
+
+    def _with_null(self, x: Tensor, cond: Tensor | None) -> Tensor:
+        if cond is None or self.classes is None or self.classes.null is None:
+            raise ModelError(
+                "guidance needs a condition and a null class",
+                where=self.name,
+                hint="sample without guidance, or state Classes(null=...) for a net trained with one",
+            )
+        return torch.cat([cond, torch.full_like(cond, self.classes.null)])
+
+    def replace(self, **facts: Any) -> Model:
+        """The same model with other facts; the net is shared, the clock is new."""
+        return dataclasses.replace(self, **{"clock": Clock(), **facts})
+
+
+def _twice(sigma: Any) -> Any:
+    levels = np.asarray(sigma, dtype=np.float64)
+    return levels if levels.ndim == 0 else np.concatenate([levels, levels])
