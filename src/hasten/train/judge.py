@@ -1,0 +1,237 @@
+"""Fitting a judge: a few epochs of classification, resumable after each.
+
+The pictures are shifted by whole pixels and nothing else. Blur, noise and lost contrast are what a
+judge has to see in a generator's samples, so it must not be taught to ignore them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from hasten.data.images import Images
+from hasten.errors import BudgetError, DataError, RunError
+from hasten.files import atomic_write_bytes
+from hasten.models.judge import Judge, judge_images, make_judge
+
+Progress = Callable[[int, int, float], None]
+"""Called with images seen, images in all, and the recent loss."""
+
+
+@final
+@dataclass(frozen=True)
+class JudgeSettings:
+    """How to fit a judge.
+
+    Attributes:
+        epochs: Passes over the images.
+        batch: Images a step.
+        rate: Peak learning rate; it rises over the first tenth and falls as a half cosine to zero.
+        decay: Weight decay (AdamW) of kernels and matrices.
+        shift: Largest shift in pixels, in either direction and axis.
+        dropout: Share of features dropped.
+        seed: Of the first weights, the order and the shifts.
+    """
+
+    epochs: int = 8
+    batch: int = 128
+    rate: float = 3e-3
+    decay: float = 0.05
+    shift: int = 1
+    dropout: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2 or self.shift < 0:
+            raise BudgetError(
+                f"cannot fit with {self.epochs} epochs, batches of {self.batch} and shifts of "
+                f"{self.shift}",
+                hint="at least one epoch and two images a batch",
+            )
+
+
+def fit_judge(
+    images: Images,
+    settings: JudgeSettings | None = None,
+    *,
+    net: dict[str, Any] | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> Judge:
+    """Train a judge to tell the labels of ``images``.
+
+    The result depends on the images and settings alone (given one machine and thread count); a run
+    that was stopped and resumed gives the same weights.
+
+    Args:
+        images: With labels 0 .. k - 1.
+        settings: How; the defaults suit 60,000 grey images in some minutes of one CPU thread.
+        net: Settings of the `Judge` besides shape, classes and dropout.
+        checkpoint: Where to keep the state after each epoch; continued from if it is there.
+        progress: Called after each step.
+
+    Returns:
+        The judge in evaluation mode.
+
+    Raises:
+        DataError: If labels are missing or there are fewer images than a batch.
+        RunError: If the checkpoint is of other settings, or cannot be written.
+    """
+    settings = settings or JudgeSettings()
+    labels = _labels(images, settings.batch)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        judge = make_judge(
+            {
+                **(net or {}),
+                "shape": images.shape,
+                "classes": int(labels.max()) + 1,
+                "dropout": settings.dropout,
+            }
+        )
+        judge = judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimiser = torch.optim.AdamW(_groups(judge, settings.decay), lr=settings.rate)
+        signature = json.dumps({**judge.config, **asdict(settings), "images": len(images)})
+        first = _restore(checkpoint, judge, optimiser, signature) if checkpoint else 0
+        for epoch in range(first, settings.epochs):
+            _epoch(judge, optimiser, images.pixels, labels, epoch, settings, progress)
+            if checkpoint:
+                _store(checkpoint, judge, optimiser, signature, epoch + 1)
+    return judge.eval().requires_grad_(requires_grad=False)
+
+
+def _labels(images: Images, batch: int) -> Tensor:
+    if images.labels is None:
+        raise DataError(
+            "a judge is fitted to labels, and there are none",
+            where=images.name,
+            hint="put the images into one folder a class, or add an array 'labels'",
+        )
+    if len(images) < batch:
+        raise DataError(f"{len(images)} images do not fill a batch of {batch}", where=images.name)
+    return images.labels
+
+
+def _groups(judge: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Kernels and matrices are decayed; biases and scales are not."""
+    weights = list(judge.parameters())
+    return [
+        {"params": [w for w in weights if w.ndim > 1], "weight_decay": decay},
+        {"params": [w for w in weights if w.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def _epoch(
+    judge: Judge,
+    optimiser: torch.optim.Optimizer,
+    pixels: Tensor,
+    labels: Tensor,
+    epoch: int,
+    settings: JudgeSettings,
+    progress: Progress | None,
+) -> None:
+    """One pass; everything random in it comes from (seed, epoch), so an epoch can be repeated."""
+    torch.manual_seed(settings.seed * 1_000_003 + epoch + 1)
+    judge.train()
+    steps = len(pixels) // settings.batch
+    total = steps * settings.epochs
+    order = torch.randperm(len(pixels))
+    recent = math.log(judge.config["classes"])
+    for step in range(steps):
+        done = epoch * steps + step
+        for group in optimiser.param_groups:
+            group["lr"] = settings.rate * _schedule((done + 0.5) / total)
+        chosen = order[step * settings.batch : (step + 1) * settings.batch]
+        batch = shifted(pixels[chosen], settings.shift).float() / 255
+        _, logits = judge(batch.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(logits, labels[chosen])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        recent += 0.02 * (loss.item() - recent)
+        if progress:
+            progress((done + 1) * settings.batch, total * settings.batch, recent)
+
+
+def _schedule(done: float) -> float:
+    """Share of the peak rate when ``done`` (0 .. 1) of the training is over."""
+    ramp = 0.1
+    return done / ramp if done < ramp else 0.5 + 0.5 * math.cos(math.pi * (done - ramp) / (1 - ramp))
+
+
+def shifted(pixels: Tensor, most: int) -> Tensor:
+    """Each image [n, C, H, W] moved by up to ``most`` pixels both ways; edges are filled with 0."""
+    if most == 0:
+        return pixels
+    count, _, height, width = pixels.shape
+    padded = F.pad(pixels, (most,) * 4)
+    down, right = torch.randint(0, 2 * most + 1, (2, count, 1))
+    rows = (down + torch.arange(height))[:, None, :, None]
+    columns = (right + torch.arange(width))[:, None, None, :]
+    each = torch.arange(count)[:, None, None, None]
+    channel = torch.arange(pixels.shape[1])[None, :, None, None]
+    return padded[each, channel, rows, columns]
+
+
+def accuracy(judge: Judge, images: Images) -> float:
+    """Share of images whose label is the judge's first choice.
+
+    Raises:
+        DataError: If the images have no labels.
+    """
+    if images.labels is None:
+        raise DataError("accuracy needs labels", where=images.name)
+    _, logits = judge_images(judge, images.pixels)
+    return float((logits.argmax(1) == images.labels).double().mean())
+
+
+# -------------------------------------------------------------------------------- the checkpoint
+
+
+def _store(
+    path: Path, judge: Judge, optimiser: torch.optim.Optimizer, signature: str, epochs: int
+) -> None:
+    from safetensors.torch import save
+
+    tensors = {f"net.{name}": value.contiguous() for name, value in judge.state_dict().items()}
+    for index, moments in optimiser.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{name}": v.contiguous() for name, v in moments.items()}
+    atomic_write_bytes(path, save(tensors, {"settings": signature, "epochs": str(epochs)}))
+
+
+def _restore(path: Path, judge: Judge, optimiser: torch.optim.Optimizer, signature: str) -> int:
+    """Epochs already done, after loading their state; 0 if there is no checkpoint."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        return 0
+    try:
+        with safe_open(path, "pt") as file:
+            facts = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"the checkpoint cannot be read ({error})", where=str(path), hint="remove it"
+        ) from error
+    if facts.get("settings") != signature:
+        raise RunError(
+            "the checkpoint was made with other settings or images",
+            where=str(path),
+            hint="give another checkpoint, or remove this one",
+        )
+    judge.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items() if k[:4] == "net."})
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("adam."):
+            _, index, kind = name.split(".")
+            moments.setdefault(int(index), {})[kind] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+    return int(facts["epochs"])
