@@ -97,7 +97,7 @@ def fit_judge(
                 "dropout": settings.dropout,
             }
         )
-        judge = judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.AdamW(_groups(judge, settings.decay), lr=settings.rate)
         signature = json.dumps({**judge.config, **asdict(settings), "images": len(images)})
         first = _restore(checkpoint, judge, optimiser, signature) if checkpoint else 0
@@ -105,7 +105,8 @@ def fit_judge(
             _epoch(judge, optimiser, images.pixels, labels, epoch, settings, progress)
             if checkpoint:
                 _store(checkpoint, judge, optimiser, signature, epoch + 1)
-    return judge.eval().requires_grad_(requires_grad=False)
+    judge.eval().requires_grad_(requires_grad=False)
+    return judge
 
 
 def _labels(images: Images, batch: int) -> Tensor:
@@ -144,7 +145,7 @@ def _epoch(
     steps = len(pixels) // settings.batch
     total = steps * settings.epochs
     order = torch.randperm(len(pixels))
-    recent = math.log(judge.config["classes"])
+    recent = 0.0
     for step in range(steps):
         done = epoch * steps + step
         for group in optimiser.param_groups:
@@ -156,7 +157,7 @@ def _epoch(
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        recent += 0.02 * (loss.item() - recent)
+        recent += max(0.02, 1 / (step + 1)) * (loss.item() - recent)
         if progress:
             progress((done + 1) * settings.batch, total * settings.batch, recent)
 
@@ -164,7 +165,9 @@ def _epoch(
 def _schedule(done: float) -> float:
     """Share of the peak rate when ``done`` (0 .. 1) of the training is over."""
     ramp = 0.1
-    return done / ramp if done < ramp else 0.5 + 0.5 * math.cos(math.pi * (done - ramp) / (1 - ramp))
+    return (
+        done / ramp if done < ramp else 0.5 + 0.5 * math.cos(math.pi * (done - ramp) / (1 - ramp))
+    )
 
 
 def shifted(pixels: Tensor, most: int) -> Tensor:
@@ -227,7 +230,9 @@ def _restore(path: Path, judge: Judge, optimiser: torch.optim.Optimizer, signatu
             where=str(path),
             hint="give another checkpoint, or remove this one",
         )
-    judge.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items() if k[:4] == "net."})
+    judge.load_state_dict(
+        {k.removeprefix("net."): v for k, v in tensors.items() if k[:4] == "net."}
+    )
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("adam."):

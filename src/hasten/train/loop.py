@@ -192,15 +192,11 @@ def _step(
 
 def _batch(count: int, seen: int, settings: Settings) -> Tensor:
     """Indices of the batch that starts after ``seen`` images: each epoch its own permutation."""
-    picks = []
-    for position in (seen, seen + settings.batch - 1):
-        epoch = position // count
+    positions, picks = torch.arange(seen, seen + settings.batch), []
+    for epoch in positions.div(count, rounding_mode="floor").unique().tolist():
         order = torch.Generator().manual_seed(settings.seed * 7_919 + epoch)
-        start = max(seen, epoch * count) - epoch * count
-        stop = min(seen + settings.batch, (epoch + 1) * count) - epoch * count
-        picks.append(torch.randperm(count, generator=order)[start:stop])
-        if stop < count:  # the whole batch lies in this epoch
-            break
+        inside = positions[positions.div(count, rounding_mode="floor") == epoch] - epoch * count
+        picks.append(torch.randperm(count, generator=order)[inside])
     return torch.cat(picks)
 
 
