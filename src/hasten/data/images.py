@@ -22,7 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hasten.data.formats import Source, find_sources
+from hasten.data.arrays import check_shards, find_cifar, find_idx, find_npz
+from hasten.data.parts import Shape, Source, split_of
+from hasten.data.pictures import find_classes, find_parquet, find_pictures, find_strips
 from hasten.errors import DataError
 
 Split = Literal["train", "test"]
@@ -81,7 +83,7 @@ class Images:
 def load_images(
     path: str | Path,
     split: Split | None = None,
-    shape: tuple[int, int, int] | None = None,
+    shape: Shape | None = None,
 ) -> Images:
     """Read a set of images.
 
@@ -113,7 +115,7 @@ def load_images(
             hint="hasten data fetch fashion-mnist (or cifar10, mnist) downloads known sets",
         )
     try:
-        found = find_sources(folder, shape)
+        found = _sources(folder, shape)
         chosen = [s for s in found if split is None or (s.split or "train") == split]
         if not chosen:
             raise DataError(
@@ -128,9 +130,50 @@ def load_images(
         ) from error
 
 
-def _join(sources: list[Source], folder: Path, shape: tuple[int, int, int] | None) -> Images:
+def splits_of(path: str | Path) -> tuple[str | None, ...]:
+    """The parts that can be asked for: of ``train`` and ``test`` those named, or only None.
+
+    Raises:
+        DataError: If no images are there.
+    """
+    folder = Path(path).expanduser()
+    found = _sources(folder, None) if folder.exists() else []
+    if not found:
+        raise DataError("no images were found", where=str(folder), hint=_forms_hint(found))
+    named = {source.split for source in found}
+    return (None,) if named == {None} else tuple(sorted(s or "train" for s in named))[::-1]
+
+
+def _sources(path: Path, shape: Shape | None) -> list[Source]:
+    """All sources in a folder, or the one that a file is; empty if nothing is recognised."""
+    if path.is_file():
+        return _in_files([path], shape)
+    children = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+    parts = [(split_of(p.name), p) for p in children if p.is_dir() and split_of(p.name)]
+    if parts:
+        return [replace(s, split=name) for name, p in parts for s in _sources(p, shape)]
+    files = [p for p in children if p.is_file()]
+    check_shards(files)
+    return _in_files(files, shape) or find_classes(path, shape)
+
+
+def _in_files(files: list[Path], shape: Shape | None) -> list[Source]:
+    """Sources among files of one folder; the first form that matches is the form of the folder."""
+    return (
+        find_idx(files)
+        or find_cifar(files)
+        or find_npz(files)
+        or find_parquet(files, shape)
+        or find_strips(files, shape)
+        or find_pictures(files, shape)
+    )
+
+
+def _join(sources: list[Source], folder: Path, shape: Shape | None) -> Images:
     parts = [source.read() for source in sources]
-    sizes = {part.pixels.shape[1:]: source.where for part, source in zip(parts, sources, strict=True)}
+    sizes = {
+        part.pixels.shape[1:]: source.where for part, source in zip(parts, sources, strict=True)
+    }
     if len(sizes) > 1:
         raise DataError(
             "images of different sizes: "
