@@ -27,7 +27,8 @@ class Clock:
     __slots__ = ("reuse", "row", "run", "sigma", "slot")
 
     def __init__(self) -> None:
-        self.stop()
+        self.run, self.row, self.sigma, self.slot = 0, 0, float("nan"), 0
+        self.reuse: Reuse = FULL
 
     def start(self) -> None:
         """Begin a run.
@@ -46,7 +47,7 @@ class Clock:
     def stop(self) -> None:
         """End the run; nothing may be reused from here on."""
         self.run, self.row, self.sigma, self.slot = 0, 0, float("nan"), 0
-        self.reuse: Reuse = FULL
+        self.reuse = FULL
 
 
 @final

@@ -186,7 +186,7 @@ class Plan:
 
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change when any evaluation changes."""
-        facts = dataclasses.asdict(dataclasses.replace(self, label=""))
+        facts = to_dict(dataclasses.replace(self, label=""))
         text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -52,6 +52,10 @@ class Process(abc.ABC):
         """What the net is told about time at noise level ``sigma``."""
 
     @abc.abstractmethod
+    def sigma_of_time(self, time: Floats) -> Floats:
+        """Inverse of `time`: the noise level a net is asked about."""
+
+    @abc.abstractmethod
     def sigma_of_t(self, t: Floats) -> Floats:
         """Noise level at process time ``t`` in (0, 1]; 1 is pure noise."""
 
@@ -100,21 +104,27 @@ class VP(Process):
         self._check_range()
 
     def alpha(self, sigma: Floats) -> Floats:
-        return 1 / np.sqrt(1 + np.square(sigma))
+        return np.asarray(1 / np.sqrt(1 + np.square(sigma)), dtype=np.float64)
 
     def time(self, sigma: Floats) -> Floats:
         return self.t_of_sigma(sigma) * self.time_scale
 
+    def sigma_of_time(self, time: Floats) -> Floats:
+        return self.sigma_of_t(np.asarray(time, dtype=np.float64) / self.time_scale)
+
     def sigma_of_t(self, t: Floats) -> Floats:
+        t = np.asarray(t, dtype=np.float64)
         if self.law is Law.LINEAR:
             return np.sqrt(np.expm1(0.5 * (_B1 - _B0) * np.square(t) + _B0 * t))
         # alpha = cos(u) / cos(u0); sigma follows from alpha without loss near t = 0 through sines:
         # 1 - alpha^2 = (sin^2 u - sin^2 u0) / cos^2 u0 = sin(u - u0) sin(u + u0) / cos^2 u0
         u0 = 0.5 * math.pi * _S / (1 + _S)
         u = 0.5 * math.pi * (t + _S) / (1 + _S)
-        return np.sqrt(np.sin(u - u0) * np.sin(u + u0)) / np.maximum(np.cos(u), 1e-9)
+        sine = np.sqrt(np.sin(u - u0) * np.sin(u + u0))
+        return np.asarray(sine / np.maximum(np.cos(u), 1e-9), dtype=np.float64)
 
     def t_of_sigma(self, sigma: Floats) -> Floats:
+        sigma = np.asarray(sigma, dtype=np.float64)
         if self.law is Law.LINEAR:
             big = np.log1p(np.square(sigma))
             return 2 * big / (_B0 + np.sqrt(_B0**2 + 2 * (_B1 - _B0) * big))
@@ -163,15 +173,17 @@ class DiscreteVP(Process):
         return float(self.table[-1])
 
     def alpha(self, sigma: Floats) -> Floats:
-        return 1 / np.sqrt(1 + np.square(sigma))
+        return np.asarray(1 / np.sqrt(1 + np.square(sigma)), dtype=np.float64)
 
     def time(self, sigma: Floats) -> Floats:
         index = self._index(sigma)
         return index if self.continuous else np.rint(index)
 
+    def sigma_of_time(self, time: Floats) -> Floats:
+        return np.exp(np.interp(time, np.arange(len(self.abar)), np.log(self.table)))
+
     def sigma_of_t(self, t: Floats) -> Floats:
-        index = np.asarray(t, dtype=np.float64) * len(self.abar) - 1
-        return np.exp(np.interp(index, np.arange(len(self.abar)), np.log(self.table)))
+        return self.sigma_of_time(np.asarray(t, dtype=np.float64) * len(self.abar) - 1)
 
     def t_of_sigma(self, sigma: Floats) -> Floats:
         return (self._index(sigma) + 1) / len(self.abar)
@@ -206,6 +218,9 @@ class EDM(Process):
     def time(self, sigma: Floats) -> Floats:
         return np.log(np.maximum(sigma, 1e-300)) / 4
 
+    def sigma_of_time(self, time: Floats) -> Floats:
+        return np.exp(4 * np.asarray(time, dtype=np.float64))
+
     def sigma_of_t(self, t: Floats) -> Floats:
         return np.asarray(t, dtype=np.float64) * self.sigma_max
 
@@ -231,6 +246,9 @@ class Flow(Process):
     def time(self, sigma: Floats) -> Floats:
         # the net is never told a time it was not trained for: the cap means t = 1
         return np.where(np.asarray(sigma) >= SIGMA_CAP, 1.0, self.t_of_sigma(sigma)) * self.time_scale
+
+    def sigma_of_time(self, time: Floats) -> Floats:
+        return self.sigma_of_t(np.asarray(time, dtype=np.float64) / self.time_scale)
 
     def sigma_of_t(self, t: Floats) -> Floats:
         t = np.asarray(t, dtype=np.float64)

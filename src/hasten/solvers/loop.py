@@ -1,0 +1,192 @@
+"""The one executor: plays a plan on a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hasten.core.model import Model
+from hasten.core.plan import Plan
+from hasten.errors import OutputError, PlanError
+from hasten.solvers.noise import Brownian, start_noise
+from hasten.solvers.program import Program, Terms, compile_plan
+
+
+class Observer(Protocol):
+    """Sees every evaluation of a run; must not change what it is shown."""
+
+    def __call__(self, index: int, sigma: float, x: Tensor, x0: Tensor, /) -> None:
+        """Row ``index`` asked the net about ``x`` [B, ...] at ``sigma``; it answered ``x0``."""
+        ...
+
+
+def sample(
+    model: Model,
+    plan: Plan,
+    seeds: Sequence[int],
+    cond: Tensor | None = None,
+    *,
+    guidance: float = 1.0,
+    batch: int | None = None,
+) -> Tensor:
+    """Decoded samples.
+
+    Args:
+        model: What to sample from.
+        plan: How.
+        seeds: One a sample.
+        cond: What the model's codec encodes, first axis ``len(seeds)``; or None.
+        guidance: Weight of classifier-free guidance, where the plan does not say.
+        batch: How many to sample at a time; all if None. The samples do not depend on it.
+
+    Returns:
+        What the codec makes of x0, [n, ...].
+
+    Raises:
+        OutputError: If the net returned numbers that are not finite.
+        PlanError: If there is nothing to sample, or ``cond`` does not fit.
+    """
+    size = len(seeds) if batch is None else batch
+    if size < 1:
+        raise PlanError(f"batches of {size} samples", hint="give at least one seed; batch >= 1")
+    parts = []
+    for first in range(0, len(seeds), size):
+        chosen = slice(first, first + size)
+        part = None if cond is None else cond[chosen]
+        x0 = run(model, plan, seeds[chosen], part, guidance)
+        with torch.inference_mode():
+            decoded = model.codec.decode(x0, part)
+        parts.append(decoded)
+    return torch.cat(parts)
+
+
+def run(
+    model: Model,
+    plan: Plan,
+    seeds: Sequence[int],
+    cond: Tensor | None = None,
+    guidance: float = 1.0,
+    *,
+    start: Tensor | None = None,
+    on_row: Observer | None = None,
+) -> Tensor:
+    """One batch through all rows of a plan, up to but without the codec's ``decode``.
+
+    Args:
+        model: What to sample from.
+        plan: How.
+        seeds: One a sample [B].
+        cond: As the user gives it; encoded here.
+        guidance: Weight where a row states none.
+        start: The starting point in VE coordinates, [B, *shape], instead of the seeds' own.
+        on_row: Told of every evaluation.
+
+    Returns:
+        x0 [B, *shape], float32 (float64 for a net in double precision).
+
+    Raises:
+        OutputError: If the net's x0 is not finite, naming the row and its noise level.
+        PlanError: If there are no seeds, or ``cond`` or ``start`` does not fit them.
+    """
+    _check_arguments(model, seeds, cond, start)
+    program = compile_plan(plan)
+    clock = model.clock
+    clock.start()
+    try:
+        with torch.inference_mode():
+            registers = _Registers(model, program, seeds)
+            registers.begin(plan.rows[0].sigma, start)
+            encoded = model.codec.encode(cond)
+            sums = []
+            for index, row in enumerate(plan.rows):
+                x = registers.combine(program.inputs[index])
+                clock.tick(index, row)
+                weight = guidance if row.guidance is None else row.guidance
+                x0 = model.denoise(x, row.sigma, encoded, weight)
+                sums.append(x0.sum())
+                if on_row is not None:
+                    on_row(index, row.sigma, x, x0)
+                registers.keep(program.input(index), x)
+                registers.keep(program.output(index), x0)
+                registers.drop(program.last[index])
+            result = registers.combine(program.result)
+            _check_finite(model, plan, sums)
+    finally:
+        clock.stop()
+    return result.clone()  # outside of inference mode: an ordinary tensor
+
+
+class _Registers:
+    """The tensors of a run that are still needed."""
+
+    def __init__(self, model: Model, program: Program, seeds: Sequence[int]) -> None:
+        self._model, self._program, self._seeds = model, program, seeds
+        self._dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
+        self._held: dict[int, Tensor] = {}
+        self._path: Brownian | None = None
+
+    def begin(self, sigma: float, start: Tensor | None) -> None:
+        if start is None:
+            start = self._place(start_noise(self._seeds, self._model.shape)) * sigma
+        self.keep(0, self._place(start))
+
+    def keep(self, register: int, value: Tensor) -> None:
+        if register in self._program.kept:
+            self._held[register] = value
+
+    def drop(self, registers: Sequence[int]) -> None:
+        for register in registers:
+            del self._held[register]
+
+    def combine(self, terms: Terms) -> Tensor:
+        if not terms:
+            return torch.zeros_like(self._held[0])
+        (register, weight), *others = terms
+        value = self._get(register)
+        if not others and weight == 1:
+            return value
+        total = value * weight
+        for register, weight in others:
+            total.add_(self._get(register), alpha=weight)
+        return total
+
+    def _get(self, register: int) -> Tensor:
+        if register not in self._held and (noise := self._program.noise(register)) is not None:
+            if self._path is None:
+                self._path = Brownian(self._seeds, self._model.shape)
+            self._held[register] = self._place(self._path.increment(noise.high, noise.low))
+        return self._held[register]
+
+    def _place(self, value: Tensor) -> Tensor:
+        return value.to(self._model.device, self._dtype)
+
+
+def _check_arguments(
+    model: Model, seeds: Sequence[int], cond: Tensor | None, start: Tensor | None
+) -> None:
+    if not len(seeds):
+        raise PlanError("no seeds, so nothing to sample", where=model.name)
+    if cond is not None and len(cond) != len(seeds):
+        raise PlanError(f"{len(cond)} conditions for {len(seeds)} seeds", where=model.name)
+    if start is not None and start.shape != (len(seeds), *model.shape):
+        raise PlanError(
+            f"a starting point of shape {tuple(start.shape)}",
+            where=model.name,
+            hint=f"it must be {(len(seeds), *model.shape)}",
+        )
+
+
+def _check_finite(model: Model, plan: Plan, sums: Sequence[Tensor]) -> None:
+    """One look at the end: asking after every row would make a GPU wait for each of them."""
+    bad = ~np.isfinite(torch.stack(list(sums)).double().cpu().numpy())
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise OutputError(
+            "the net's estimate of x0 is not finite",
+            where=f"{model.name}, row {row} at sigma = {plan.rows[row].sigma:.6g}",
+            hint="a lower sigma_max, another solver, or float32 weights may help",
+        )
