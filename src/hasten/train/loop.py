@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, final
 
 import torch
@@ -100,7 +101,7 @@ class State:
             self.average.load(tensors["average"])
             self.optimiser.load_state_dict(tensors["optimiser"])
             self.step = int(tensors["step"])
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError) as cause:
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as cause:
             raise RunError(
                 "this checkpoint cannot be continued", where=str(path), hint="train into a new folder"
             ) from cause
