@@ -130,7 +130,7 @@ def load_images(
         ) from error
 
 
-def splits_of(path: str | Path) -> tuple[str | None, ...]:
+def splits_of(path: str | Path) -> tuple[Split | None, ...]:
     """The parts that can be asked for: of ``train`` and ``test`` those named, or only None.
 
     Raises:
@@ -141,7 +141,10 @@ def splits_of(path: str | Path) -> tuple[str | None, ...]:
     if not found:
         raise DataError("no images were found", where=str(folder), hint=_forms_hint(found))
     named = {source.split for source in found}
-    return (None,) if named == {None} else tuple(sorted(s or "train" for s in named))[::-1]
+    if named == {None}:
+        return (None,)
+    parts: tuple[Split, ...] = ("train", "test")
+    return tuple(part for part in parts if part in {name or "train" for name in named})
 
 
 def _sources(path: Path, shape: Shape | None) -> list[Source]:

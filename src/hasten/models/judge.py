@@ -5,8 +5,8 @@
                                                                         features
 
 Every convolution is followed by batch norm and SiLU, so the features are smooth functions of the
-pixels; they keep where things are (no pooling), so a part that is shifted or bent counts. An image of
-28 x 28 costs 5.2 million multiplications at the widths below.
+pixels; they keep where things are (no pooling), so a part that is shifted or bent counts. An image
+of 28 x 28 costs 5.2 million multiplications at the widths below.
 
 A judge in a folder is ``weights.safetensors`` and ``card.toml``; nothing there is executed.
 """
