@@ -1,9 +1,9 @@
 """Plan: a sampling programme as rows of network evaluations.
 
-A fixed-step solver is affine in the starting point, the net's past x0-outputs and the noise it draws.
-So whatever solver made it, a plan is a table: each row says at which noise level the net is asked, of
-which combination of what is already there, and whether deep features may be reused; one last
-combination makes the sample. Solvers are run once on basis vectors to write the table
+A fixed-step solver is affine in the starting point, the net's past x0-outputs and the noise it
+draws. So whatever solver made it, a plan is a table: each row says at which noise level the net is
+asked, of which combination of what is already there, and whether deep features may be reused; one
+last combination makes the sample. Solvers are run once on basis vectors to write the table
 (`hasten.solvers.build`), and one executor plays it (`hasten.solvers.loop`).
 
     row   sigma   input x_hat =                                   reuse
@@ -32,8 +32,8 @@ class Reuse:
     """What an evaluation may take over from earlier ones.
 
     Attributes:
-        kind: ``full`` computes everything, ``hold`` takes the kept features as they are, ``forecast``
-            extrapolates them.
+        kind: ``full`` computes everything, ``hold`` takes the kept features as they are,
+            ``forecast`` extrapolates them.
         order: Degree of the extrapolation; 0 unless ``forecast``.
     """
 
@@ -246,7 +246,9 @@ def from_dict(facts: Mapping[str, Any]) -> Plan:
                 guidance=None if "guidance" not in entry else float(entry["guidance"]),
             )
         )
-    return Plan(tuple(rows), combination(facts["result"], "plan result"), str(facts.get("label", "")))
+    return Plan(
+        tuple(rows), combination(facts["result"], "plan result"), str(facts.get("label", ""))
+    )
 
 
 def _check(combination: Combination, available: int, where: str) -> None:

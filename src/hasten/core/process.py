@@ -1,10 +1,10 @@
 """Noise processes and prediction types, seen from one coordinate system.
 
-A process mixes data and noise as ``x_t = alpha_t x0 + sigma_t eps``. Divided by ``alpha_t`` every one
-of them reads ``x_hat = x0 + sigma eps`` with the single number ``sigma = sigma_t / alpha_t``, and all
-share the probability-flow equation ``d x_hat / d sigma = (x_hat - x0(x_hat, sigma)) / sigma``. So the
-rest of hasten knows nothing but ``sigma``, and a process has to answer three questions about it: how
-the net's input is scaled, what the net is told about time, and where the useful range ends.
+A process mixes data and noise as ``x_t = alpha_t x0 + sigma_t eps``. Divided by ``alpha_t`` every
+one of them reads ``x_hat = x0 + sigma eps`` with the single number ``sigma = sigma_t / alpha_t``, and
+all share the probability-flow equation ``d x_hat / d sigma = (x_hat - x0(x_hat, sigma)) / sigma``. So
+the rest of hasten knows nothing but ``sigma``, and a process has to answer three questions about it:
+how the net's input is scaled, what the net is told about time, and where the useful range ends.
 
     process      alpha(sigma)             net's time                 range of t, t = 1 is noise
     VP           1 / sqrt(1 + sigma^2)    t * time_scale             linear or cosine law
@@ -45,7 +45,7 @@ class Process(abc.ABC):
 
     @abc.abstractmethod
     def alpha(self, sigma: Floats) -> Floats:
-        """Scale of the net's input: ``x_net = alpha(sigma) * x_hat``."""
+        """Factor of the net's input: it reads ``alpha * x_hat``."""
 
     @abc.abstractmethod
     def time(self, sigma: Floats) -> Floats:
@@ -64,7 +64,7 @@ class Process(abc.ABC):
         """Inverse of `sigma_of_t`."""
 
     def snap(self, sigma: Floats) -> Floats:
-        """The nearest noise levels the net was trained at (all of them, unless a table says less)."""
+        """The nearest noise levels the net was trained at; all are, unless a table says less."""
         return sigma
 
     def noise_std(self, sigma: Floats) -> Floats:
@@ -150,7 +150,9 @@ class DiscreteVP(Process):
     def __post_init__(self) -> None:
         table = np.asarray(self.abar, dtype=np.float64)
         if table.ndim != 1 or len(table) < 2 or not (np.diff(table) < 0).all() or table[0] >= 1:
-            raise ModelError("a table of abar must be strictly decreasing and below 1", where="process")
+            raise ModelError(
+                "a table of abar must be strictly decreasing and below 1", where="process"
+            )
         self._check_range()
 
     @classmethod
@@ -245,7 +247,9 @@ class Flow(Process):
 
     def time(self, sigma: Floats) -> Floats:
         # the net is never told a time it was not trained for: the cap means t = 1
-        return np.where(np.asarray(sigma) >= SIGMA_CAP, 1.0, self.t_of_sigma(sigma)) * self.time_scale
+        return (
+            np.where(np.asarray(sigma) >= SIGMA_CAP, 1.0, self.t_of_sigma(sigma)) * self.time_scale
+        )
 
     def sigma_of_time(self, time: Floats) -> Floats:
         return self.sigma_of_t(np.asarray(time, dtype=np.float64) / self.time_scale)

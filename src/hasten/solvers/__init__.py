@@ -17,9 +17,10 @@ from hasten.errors import PlanError
 from hasten.solvers.build import Evaluation, Run, Solver, Vector, build
 from hasten.solvers.grids import GRIDS, Grid, explicit
 from hasten.solvers.loop import run, sample
-from hasten.solvers.multistep import dpmpp_2m
+from hasten.solvers.multistep import dpmpp_2m, ipndm, lms, unipc
 from hasten.solvers.noise import Brownian, start_noise
 from hasten.solvers.one_step import euler, heun
+from hasten.solvers.stochastic import ddim
 
 __all__ = [
     "GRIDS",
@@ -31,11 +32,15 @@ __all__ = [
     "Solver",
     "Vector",
     "build",
+    "ddim",
     "explicit",
+    "ipndm",
+    "lms",
     "run",
     "sample",
     "start_noise",
     "stock_plan",
+    "unipc",
 ]
 
 _ALL = (
@@ -43,6 +48,10 @@ _ALL = (
     Solver("euler", euler, 1, 1, "the same formula as ddim, under its name for EDM and flows"),
     Solver("heun", heun, 2, 2, "Karras et al. 2022, arXiv 2206.00364, algorithm 1"),
     Solver("dpmpp_2m", dpmpp_2m, 1, 2, "Lu et al. 2022, arXiv 2211.01095, algorithm 2"),
+    ddim(1.0),
+    *(lms(k) for k in (2, 3, 4)),
+    *(ipndm(k) for k in (2, 3, 4)),
+    *(unipc(p) for p in (2, 3)),
 )
 
 SOLVERS: Mapping[str, Solver] = MappingProxyType({solver.name: solver for solver in _ALL})

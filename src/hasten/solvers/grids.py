@@ -2,7 +2,8 @@
 
 A grid is a function ``(process, n) -> n noise levels``, strictly descending from the process's
 sigma_max; the final 0 is not listed, because every solver's last step ends there. So n is the
-number of steps. (k-diffusion's convention. Others count n points, n - 1 steps and stop at sigma_min.)
+number of steps. (k-diffusion's convention. Others count n points, n - 1 steps, and stop at
+sigma_min.)
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ RHO = 7.0
 def uniform(process: Process, n: int) -> Floats:
     """Equal steps in t from t = 1 (or the largest level) to the cleanest, both included.
 
-    Table 1 of Karras et al. 2022, row "VP", is this; so is ``linspace`` of the diffusers schedulers.
+    """Equal steps in t from t = 1 (or the largest level) to the cleanest level inclusive.
     """
     ends = process.t_of_sigma(np.array([process.sigma_max, process.sigma_min]))
     return explicit(process, process.sigma_of_t(np.linspace(ends[0], ends[1], _count(n))))

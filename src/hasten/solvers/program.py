@@ -110,32 +110,31 @@ def _dense(c: Combination, places: dict[Noise, int], width: int) -> Floats:
 
 def _cheapest(table: Floats, row: int, size: Floats) -> tuple[Terms, Terms]:
     """The form of a row with the fewest terms: multiples of earlier inputs, and what remains."""
-    best: tuple[Terms, Terms] | None = None
-    for bases, factors in _candidates(table, row):
-        remainder = table[row] - factors @ table[bases]
-        weight = np.abs(remainder) * size
-        scale = max(float((np.abs(table[row]) * size).max()), np.finfo(np.float64).tiny)
-        left = np.flatnonzero(weight > NEGLIGIBLE * scale)
-        form = (
-            tuple(zip(bases, factors.tolist(), strict=True)),
-            tuple((int(column), float(remainder[column])) for column in left),
-        )
-        if best is None or len(form[0]) + len(form[1]) < len(best[0]) + len(best[1]):
-            best = form
-    if best is None:  # unreachable: the first candidate has no bases
-        raise AssertionError
-    return best
+    scale = float((np.abs(table[row]) * size).max(initial=np.finfo(np.float64).tiny))
+    bases, factors = list[int](), np.zeros(0)
+    remainder, count = table[row], int(np.count_nonzero(table[row]))
+    for more_bases, more_factors in _candidates(table, row):
+        if count <= 1 + len(more_bases):
+            break
+        left = table[row] - more_factors @ table[more_bases]
+        left = np.where(np.abs(left) * size > NEGLIGIBLE * scale, left, 0.0)
+        terms = len(more_bases) + int(np.count_nonzero(left))
+        if terms < count:
+            bases, factors, remainder, count = more_bases, more_factors, left, terms
+    return (
+        tuple(zip(bases, factors.tolist(), strict=True)),
+        tuple((int(column), float(remainder[column])) for column in np.flatnonzero(remainder)),
+    )
 
 
 def _candidates(table: Floats, row: int) -> Iterator[tuple[list[int], Floats]]:
     """Earlier inputs, and multiples of them, that may leave little of a row."""
-    yield [], np.zeros(0)
     near = list(range(max(0, row - REACH), row))
     for base in reversed(near):  # one input, scaled to cancel the starting point
         if table[base, 0]:
             yield [base], np.array([table[row, 0] / table[base, 0]])
-    for count in range(2, len(near) + 1):  # several, to cancel all that is older than the oldest
-        bases = near[-count:]
+    for number in range(2, len(near) + 1):  # several, to cancel all that is older than the oldest
+        bases = near[-number:]
         older = np.ones(table.shape[1], dtype=bool)
         older[1 + bases[0] : 1 + row] = False
         matrix, target = table[bases][:, older], table[row, older]
