@@ -177,7 +177,8 @@ def _step(
         cond = cond.masked_fill(dropped, model.classes.null)
     sigma = model.process.sigma_of_t(stratified_times(len(x0), rng))
     sigma = model.process.snap(sigma.clip(model.process.sigma_min, model.process.sigma_max))
-    noise = torch.randn(x0.shape, generator=rng).to(device)
+    drawn = torch.Generator(device).manual_seed(settings.seed * 1_000_033 + state.step)
+    noise = torch.randn(x0.shape, generator=drawn, device=device)
     for group in state.optimiser.param_groups:
         group["lr"] = settings.rate * _schedule(seen, settings)
     with torch.autocast(device.type, precision, enabled=precision is not torch.float32):
