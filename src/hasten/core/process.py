@@ -1,10 +1,10 @@
 """Noise processes and prediction types, seen from one coordinate system.
 
 A process mixes data and noise as ``x_t = alpha_t x0 + sigma_t eps``. Divided by ``alpha_t`` every
-one of them reads ``x_hat = x0 + sigma eps`` with the single number ``sigma = sigma_t / alpha_t``, and
-all share the probability-flow equation ``d x_hat / d sigma = (x_hat - x0(x_hat, sigma)) / sigma``. So
-the rest of hasten knows nothing but ``sigma``, and a process has to answer three questions about it:
-how the net's input is scaled, what the net is told about time, and where the useful range ends.
+one of them reads ``x_hat = x0 + sigma eps`` with a single number ``sigma = sigma_t / alpha_t``, and
+all share one probability-flow equation ``d x_hat / d sigma = (x_hat - x0(x_hat, sigma)) / sigma``.
+So the rest of hasten knows nothing but ``sigma``, and a process has to answer three questions about
+it: how the net's input is scaled, what the net is told of time, and where the useful range ends.
 
     process      alpha(sigma)             net's time                 range of t, t = 1 is noise
     VP           1 / sqrt(1 + sigma^2)    t * time_scale             linear or cosine law

@@ -28,7 +28,7 @@ RHO = 7.0
 def uniform(process: Process, n: int) -> Floats:
     """Equal steps in t from t = 1 (or the largest level) to the cleanest, both included.
 
-    """Equal steps in t from t = 1 (or the largest level) to the cleanest level inclusive.
+    Table 1 of Karras et al. 2022, row "VP"; also ``linspace`` of the diffusers schedulers.
     """
     ends = process.t_of_sigma(np.array([process.sigma_max, process.sigma_min]))
     return explicit(process, process.sigma_of_t(np.linspace(ends[0], ends[1], _count(n))))
