@@ -32,13 +32,13 @@ CONFIG = {"size": 8, "channels": 1, "patch": 4, "width": 16, "depth": 2, "heads"
 TABLE = {"factory": "uvit", **CONFIG}
 
 
-def small(process: Process = VP(), prediction: Prediction = V(), **facts: object) -> Model:
+def small(**facts: object) -> Model:
     torch.manual_seed(0)
     return Model(
         **{
             "net": UViT(**CONFIG).eval(),
-            "process": process,
-            "prediction": prediction,
+            "process": VP(),
+            "prediction": V(),
             "shape": (1, 8, 8),
             "call": Call(cond="label"),
             "codec": Pixels(),
@@ -63,7 +63,7 @@ PAIRS = [
 def test_a_saved_model_comes_back_with_all_its_facts(
     tmp_path: Path, process: Process, prediction: Prediction
 ) -> None:
-    model = small(process, prediction)
+    model = small(process=process, prediction=prediction)
     facts = {"reference": {"speed": {"solver": "ddim", "grid": "uniform", "steps": 50}}}
     save_bundle(tmp_path, model, TABLE, {**facts, "about": "tiny", "training": {"images": 7}})
     back = load_bundle(tmp_path)

@@ -316,7 +316,7 @@ def test_a_scheduler_without_a_process_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("config", [{"time_embedding_type": "fourier"}, {"sample_size": None}])
 def test_nets_of_other_kinds_are_refused_in_words(tmp_path: Path, config: dict) -> None:
     folder = unet_folder(tmp_path / "net", diffusers.DDPMScheduler(), **config)
-    with pytest.raises(ModelError, match="time_embedding_type|sample_size"):
+    with pytest.raises(ModelError, match=r"time_embedding_type|sample_size"):
         load_folder(folder)
 
 

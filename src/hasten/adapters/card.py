@@ -79,17 +79,25 @@ _KNOWN = _NEEDED | _FREE | {"clip", "codec", "call", "classes", "weights"}
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """The facts in ``card.toml``, keys checked.
+    """The facts in a folder's ``card.toml``; see `read_facts`."""
+    return read_facts(folder / CARD)
+
+
+def read_facts(path: Path, more: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The facts in a card or in another file of its form, keys checked.
+
+    Args:
+        path: A TOML file.
+        more: Keys it may have beyond a card's.
 
     Raises:
         ModelError: If it is missing, unreadable, incomplete, or has unknown keys.
     """
-    path = folder / CARD
     try:
         card = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
         raise ModelError(f"this card cannot be read: {cause}", where=str(path)) from cause
-    _only(card, _KNOWN, _NEEDED, str(path))
+    _only(card, _KNOWN | more, _NEEDED, str(path))
     tables = _KNOWN - {"name", "kind", "shape", "clip", "codec", "weights", "about"}
     for key in tables & card.keys():
         if not isinstance(card[key], dict):
@@ -107,7 +115,6 @@ def load_bundle(folder: Path) -> Model:
         WeightsError: If the weights are, or belong to another card.
     """
     card = read_card(folder)
-    where = str(folder / CARD)
     weights = folder / WEIGHTS
     tensors, fingerprint = read_tensors(weights)
     if card.get("weights", fingerprint) != fingerprint:
@@ -116,13 +123,29 @@ def load_bundle(folder: Path) -> Model:
             where=str(folder),
             hint="one of the two was replaced; copy the folder again as a whole",
         )
+    model = build(card, folder)
+    put_tensors(model.net, tensors, str(weights))
+    check(model)
+    return model
+
+
+def build(card: Mapping[str, Any], folder: Path) -> Model:
+    """The model a card describes, its net with fresh weights, in evaluation mode.
+
+    Args:
+        card: As `read_card` gives it.
+        folder: Where files the card refers to lie.
+
+    Raises:
+        ModelError: If the card is wrong.
+    """
+    where = str(folder / CARD)
     net = _net(folder, card["net"], where)
-    put_tensors(net, tensors, str(weights))
     classes = dict(card.get("classes", {}))
     if "names" in classes:
         classes["names"] = tuple(classes["names"])
     codec = card.get("codec", "identity")
-    model = Model(
+    return Model(
         net=net.float().eval(),
         process=_made(PROCESSES, card["process"], "process", where),
         prediction=_made(PREDICTIONS, card["prediction"], "prediction", where),
@@ -135,8 +158,6 @@ def load_bundle(folder: Path) -> Model:
         kind=card["kind"],
         card={**card, "folder": str(folder)},
     )
-    check(model)
-    return model
 
 
 def save_bundle(

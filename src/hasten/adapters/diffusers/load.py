@@ -70,7 +70,7 @@ def load_folder(folder: Path) -> Model:
 
     Returns:
         The model, in single precision and evaluation mode; its card keeps the folder, the
-        pipeline's class and the scheduler's configuration.
+        pipeline's index and the scheduler's configuration.
 
     Raises:
         ModelError: If it is of a kind that is not supported, with the reason.
@@ -93,7 +93,7 @@ def load_folder(folder: Path) -> Model:
     codec = _latent(decoder) if decoder else _codec(model.shape)
     card = {
         "folder": str(folder),
-        "pipeline": str(index.get("_class_name", "")),
+        "pipeline": index,
         "scheduler": scheduler,
         "reference": {"speed": dict(SPEED_REFERENCE)},
     }
