@@ -47,7 +47,7 @@ def lms(k: int, *, lower_final: bool = False) -> Solver:
     def step(x: V, run: Run[V], i: int) -> V:
         s, t = run.sigmas[i], run.sigmas[i + 1]
         now = Evaluation(s, x, run.denoise(x, s))
-        known = _latest(now, run, _order(run, i, k, lower_final))
+        known = _latest(now, run.past, k, _ahead(run, i, lower_final))
         levels = [evaluation.sigma for evaluation in known]
         for j, evaluation in enumerate(known):
             x = x + _integral(levels, j, s, t) * evaluation.slope
@@ -70,7 +70,7 @@ def ipndm(k: int, *, lower_final: bool = False) -> Solver:
     def step(x: V, run: Run[V], i: int) -> V:
         s, t = run.sigmas[i], run.sigmas[i + 1]
         now = Evaluation(s, x, run.denoise(x, s))
-        known = _latest(now, run, _order(run, i, k, lower_final))
+        known = _latest(now, run.past, k, _ahead(run, i, lower_final))
         for weight, evaluation in zip(_ADAMS[len(known)], known, strict=True):
             x = x + (t - s) * weight * evaluation.slope
         return x
@@ -105,12 +105,12 @@ def unipc(p: int, *, lower_final: bool = True) -> Solver:
             return D
         now = Evaluation(s, x, D)
         if i > 0:
-            known = _latest(now, run, 1 + _order(run, i - 1, p, lower_final))[1:]
+            known = _latest(run.past[-1], run.past[:-1], p, _ahead(run, i - 1, lower_final))
             x = x + _terms(known, s, now) - _terms(known, s, None)
-        known = _latest(now, run, _order(run, i, p, lower_final))
+        known = _latest(now, run.past, p, _ahead(run, i, lower_final))
         return (t / s) * x - math.expm1(-math.log(s / t)) * D + _terms(known, t, None)
 
-    return Solver(f"unipc{p}", step, 1, p, "Zhao et al. 2023, arXiv 2302.04867, B2")
+    return Solver(f"unipc{p}", step, 1, p + 1, "Zhao et al. 2023, arXiv 2302.04867, B2")
 
 
 def _terms(known: Sequence[Evaluation[V]], t: float, ahead: Evaluation[V] | None) -> V:
@@ -153,17 +153,18 @@ def phi(k: int, z: float) -> float:
     return value
 
 
-def _order(run: Run[V], i: int, k: int, lower_final: bool) -> int:
-    """How many evaluations step i may use."""
-    ahead = len(run.sigmas) - 1 - i
-    return min(k, i + 1, ahead) if lower_final else min(k, i + 1)
+def _ahead(run: Run[V], i: int, lower_final: bool) -> int | None:
+    """How many steps are left including step i, if that limits the order."""
+    return len(run.sigmas) - 1 - i if lower_final else None
 
 
-def _latest(now: Evaluation[V], run: Run[V], k: int) -> list[Evaluation[V]]:
-    """This step's evaluation and those before it, k in all, newest first."""
+def _latest(
+    now: Evaluation[V], past: Sequence[Evaluation[V]], k: int, ahead: int | None
+) -> list[Evaluation[V]]:
+    """A step's own evaluation and those before it, newest first: as many as its order is to be."""
     known = [now]
-    known.extend(run.past[::-1])
-    return known[:k]
+    known.extend(past[::-1])
+    return known[: k if ahead is None else min(k, ahead)]
 
 
 def _integral(levels: Sequence[float], j: int, s: float, t: float) -> float:

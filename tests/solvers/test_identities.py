@@ -1,0 +1,148 @@
+"""Formulas of different papers that must be one and the same, in double precision."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hasten.core.process import (
+    EDM,
+    VP,
+    X0,
+    DiscreteVP,
+    Eps,
+    Flow,
+    Law,
+    Prediction,
+    Process,
+    Raw,
+    V,
+    Velocity,
+)
+from hasten.models.mixture import MixtureNet, mixture_model
+from hasten.solvers import SOLVERS, Run, Solver, build, ddim, ipndm, lms, run
+
+SIGMAS = np.geomspace(40.0, 0.05, 12)
+SEEDS = range(8)
+
+
+def _sample(process: Process, prediction: Prediction, solver: str = "heun") -> Tensor:
+    model = mixture_model(process, prediction, dtype=torch.float64)
+    return run(model, build(SOLVERS[solver], SIGMAS), SEEDS)
+
+
+def _net() -> MixtureNet:
+    net = mixture_model(dtype=torch.float64).net
+    assert isinstance(net, MixtureNet)
+    return net
+
+
+def _start() -> Tensor:
+    return SIGMAS[0] * torch.randn(8, 2, dtype=torch.float64)
+
+
+def _denoise(x: Tensor, sigma: float) -> Tensor:
+    return _net().denoise(x, torch.tensor(sigma, dtype=torch.float64))
+
+
+def _solve(solver: Solver, x: Tensor, sigmas: np.ndarray) -> Tensor:
+    return Run[Tensor](sigmas.tolist(), _denoise).steps(solver.step, x)
+
+
+def test_first_order_methods_of_five_papers_are_one() -> None:
+    start, levels = _start(), [*SIGMAS, 0.0]
+    euler = song = lu = flow = start
+    flow = start / (1 + levels[0])
+    for s, t in zip(levels[:-1], levels[1:], strict=True):
+        # Euler in sigma
+        euler = euler + (t - s) * (euler - _denoise(euler, s)) / s
+        # Song et al., eq. 12, in the coordinates of a variance-preserving process
+        a_s, a_t = 1 / math.sqrt(1 + s * s), 1 / math.sqrt(1 + t * t)
+        x = a_s * song
+        eps = (x - a_s * _denoise(song, s)) / math.sqrt(1 - a_s**2)
+        x0 = (x - math.sqrt(1 - a_s**2) * eps) / a_s
+        song = (a_t * x0 + math.sqrt(1 - a_t**2) * eps) / a_t
+        # Lu et al. 2022b, DPM-Solver++-1
+        h = math.log(s / t) if t else math.inf
+        lu = (t / s) * lu - math.expm1(-h) * _denoise(lu, s)
+        # Euler on the velocity of a rectified flow
+        t_s, t_t = s / (1 + s), t / (1 + t)
+        velocity = flow / t_s - _denoise(flow * (1 + s), s) / t_s
+        flow = flow + (t_t - t_s) * velocity
+    ours = run(
+        mixture_model(dtype=torch.float64), build(SOLVERS["ddim"], SIGMAS), SEEDS, start=start
+    )
+    for other in (euler, song, lu, flow):
+        assert (ours - other).abs().max().item() < 1e-10
+
+
+def test_heun_depends_on_the_variable_it_is_done_in() -> None:
+    """Unlike Euler's: the identity above is not an accident of the test."""
+    s, t = 5.0, 1.0
+    x = _start()
+    heun = _solve(SOLVERS["heun"], x, np.array([s, t]))
+    t_s, t_t = s / (1 + s), t / (1 + t)
+    y = x / (1 + s)
+    slope = y / t_s - _denoise(x, s) / t_s
+    z = y + (t_t - t_s) * slope
+    slope = (slope + z / t_t - _denoise(z * (1 + t), t) / t_t) / 2
+    assert ((y + (t_t - t_s) * slope) * (1 + t) - heun).abs().max().item() > 1e-3
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_ipndm_is_adams_bashforth_on_equal_steps(k: int) -> None:
+    start, levels = _start(), np.linspace(SIGMAS[0], 1.0, 12)
+    apart = _solve(ipndm(k), start, levels) - _solve(lms(k), start, levels)
+    assert apart.abs().max().item() < 1e-10
+
+
+def test_ddim_without_noise_is_euler() -> None:
+    start = _start()
+    apart = _solve(ddim(0.0), start, SIGMAS) - _solve(SOLVERS["euler"], start, SIGMAS)
+    assert apart.abs().max().item() == 0
+
+
+TABLE = DiscreteVP.from_betas(np.linspace(1e-4, 0.02, 1000), continuous=True)
+
+
+@pytest.mark.parametrize("solver", ["heun", "unipc3"])
+@pytest.mark.parametrize(
+    ("process", "prediction"),
+    [
+        (EDM(), Raw(0.5)),
+        (EDM(), Eps()),
+        (VP(), Eps()),
+        (VP(), V()),
+        (VP(Law.LINEAR), X0()),
+        (TABLE, V()),
+        (TABLE, Eps()),
+        (Flow(), Velocity()),
+        (Flow(time_scale=1000.0), X0()),
+    ],
+    ids=repr,
+)
+def test_the_wrapping_of_a_denoiser_does_not_matter(
+    process: Process, prediction: Prediction, solver: str
+) -> None:
+    plain = _sample(EDM(), X0(), solver)
+    assert (_sample(process, prediction, solver) - plain).abs().max().item() < 1e-8
+
+
+@pytest.mark.parametrize("name", list(SOLVERS))
+def test_a_single_step_asks_once_and_believes_the_net(name: str) -> None:
+    model = mixture_model(dtype=torch.float64)
+    start = _start()
+    x0 = run(model, build(SOLVERS[name], [SIGMAS[0]]), SEEDS, start=start)
+    assert torch.allclose(x0, _denoise(start, SIGMAS[0]), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", list(SOLVERS))
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+def test_the_step_to_zero_is_finite(name: str, steps: int) -> None:
+    plan = build(SOLVERS[name], np.geomspace(1e4, 1e-3, steps + 1)[:steps])
+    x0 = run(mixture_model(Flow(), Velocity()), plan, SEEDS)
+    assert x0.isfinite().all()
