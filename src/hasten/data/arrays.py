@@ -12,6 +12,8 @@ import math
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,18 +154,21 @@ def _in_archive(file: Path) -> list[Source]:
     return sources
 
 
-def _open_npz(file: Path) -> NpzFile:
-    try:
-        archive = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"not a readable npz archive ({error})",
-            where=str(file),
-            hint="the file is truncated or damaged",
-        ) from error
-    if not isinstance(archive, NpzFile):
-        raise DataError("an npy file under the name of an npz archive", where=str(file))
-    return archive
+@contextmanager
+def _open_npz(file: Path) -> Iterator[NpzFile]:
+    with file.open("rb") as stream:  # given the path, np.load would leave a damaged file open
+        try:
+            archive = np.load(stream, allow_pickle=False)
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"not a readable npz archive ({error})",
+                where=str(file),
+                hint="the file is truncated or damaged",
+            ) from error
+        if not isinstance(archive, NpzFile):
+            raise DataError("an npy file under the name of an npz archive", where=str(file))
+        with archive:
+            yield archive
 
 
 def _read_npz(file: Path, image: str, label: str | None) -> Part:

@@ -1,8 +1,8 @@
 """Converting images of any readable form to hasten's own shards.
 
 A shard is an npz archive of ``images`` (uint8 [n, C, H, W]), ``labels`` (int64 [n], if there are
-any) and ``classes`` (names, if known): lossless, readable by numpy alone, the same bytes each time it
-is made. Shards are called ``cifar10-train-00000-of-00004.npz``; a set that lacks one is refused.
+any) and ``classes`` (names, if known): lossless, readable by numpy alone, the same bytes each time
+it is made. Shards are called ``cifar10-train-00000-of-00004.npz``; a set that lacks one is refused.
 """
 
 from __future__ import annotations

@@ -214,7 +214,7 @@ def _join(sources: list[Source], folder: Path, shape: Shape | None) -> Images:
         labels=torch.from_numpy(np.concatenate([p.labels for p in parts if p.labels is not None]))
         if all(labelled)
         else None,
-        name=folder.name,
+        name=folder.resolve().name,
         split=splits.pop() if len(splits) == 1 else None,
         classes=classes.pop(),
     )

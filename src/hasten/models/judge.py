@@ -13,6 +13,7 @@ A judge in a folder is ``weights.safetensors`` and ``card.toml``; nothing there 
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -132,27 +133,35 @@ def load_judge(folder: str | Path) -> Judge:
 
     Raises:
         ModelError: If the card is missing or unreadable.
-        WeightsError: If the weights are missing, damaged or of another net.
+        WeightsError: If the weights are missing, damaged, or not those the card describes.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     card = read_card(folder)
     judge = make_judge(card.get("net", {}))
     path = Path(folder) / "weights.safetensors"
     try:
-        weights = load_file(path)
+        data = path.read_bytes()
+        weights = load(data)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"the judge's weights cannot be read ({error})", where=str(path)
         ) from error
+    if hashlib.sha256(data).hexdigest() != card.get("judge", {}).get("weights_sha256"):
+        raise WeightsError(
+            "the judge's weights are not those its card describes",
+            where=str(path),
+            hint="its statistics would not fit; restore both files from one source",
+        )
     try:
         judge.load_state_dict({name: value.float() for name, value in weights.items()})
     except RuntimeError as error:
         raise WeightsError(
-            f"these are not the weights of the judge on the card ({error})", where=str(path)
+            f"these are not the weights of the net on the card ({error})", where=str(path)
         ) from error
-    return judge.eval().requires_grad_(requires_grad=False)
+    judge.eval().requires_grad_(requires_grad=False)
+    return judge
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:

@@ -219,10 +219,10 @@ def publish_judge(
 ) -> Reference:
     """Write a judge and what it knows of real data: weights, card and reference statistics.
 
-    Everything is measured with the weights as they are stored. The statistics are those of ``test``;
-    the just-visible distance is that between the test images and the same images blurred. As a check
-    that does not share images between its sides, the card also states the mean over the two ways
-    round of ``FD(blurred half, other half) - FD(half, other half)``.
+    Everything is measured with the weights as they are stored. The statistics are those of
+    ``test``; the just-visible distance is that between the test images and the same images blurred.
+    As a check that does not share images between its sides, the card also states the mean over the
+    two ways round of ``FD(blurred half, other half) - FD(half, other half)``.
 
     Args:
         judge: As fitted.
@@ -260,7 +260,7 @@ def publish_judge(
         "judge": {"name": name, "classes": list(classes), "weights_sha256": digest},
         "net": judge.config,
         "training": {
-            "data": f"{train.name} {train.split or ''}".strip(),
+            "data": _title(train),
             "images": len(train),
             **asdict(settings),
             "torch": torch.__version__,
@@ -274,7 +274,7 @@ def publish_judge(
     reference = make_reference(
         features,
         test.pixels,
-        data=f"{test.name} {test.split or ''}, {len(test):,} images".replace(" ,", ","),
+        data=f"{_title(test)}, {len(test):,} images",
         degrade=lambda images: blurred(images, blur),
         degradation=f"Gaussian blur of {blur:g} pixel",
     )
@@ -309,6 +309,10 @@ def _blur_between_halves(
             frechet(soft, other).distance.corrected - frechet(clean, other).distance.corrected
         )
     return sum(found) / 2
+
+
+def _title(images: Images) -> str:
+    return f"{images.name} {images.split or ''}".rstrip()
 
 
 def _write_card(folder: Path, card: dict[str, Any]) -> None:
