@@ -96,6 +96,25 @@ def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
     atomic_write_bytes(path, text.encode())
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out now, not after an hour's work, whether ``path`` can be written.
+
+    The folder is made if missing; nothing else is left behind.
+
+    Raises:
+        RunError: If not.
+    """
+    final = Path(path)
+    try:
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=final.parent):
+            pass
+    except OSError as error:
+        raise refusal(error, final) from error
+
+
 def _permit(temporary: str, final: Path) -> None:
     """Give the new file the mode of the one it replaces, or what the user's umask grants."""
     if final.exists():

@@ -1,0 +1,155 @@
+"""``hasten check`` and ``hasten inspect``: what would happen, and what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hasten.cli import choices, subjects, talk
+
+if TYPE_CHECKING:
+    from hasten.core.model import Model
+
+
+def check(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file.")],
+    model: choices.ModelName,
+    form: choices.Output = talk.Format.TABLE,
+) -> None:
+    """Say what a recipe would do to a model, and what stands in its way.
+
+    The exit code is 1 if there is any obstacle.
+    """
+    from hasten.errors import PlanError
+    from hasten.recipe import Recipe
+
+    path = Path(recipe)
+    if path.is_file():
+        read = subjects.read_recipe(path, Recipe)  # before the model: it is much the quicker one
+        net = subjects.open_model(model)
+    else:
+        net = subjects.open_model(model)
+        read = subjects.open_recipe(recipe, net, model)
+    obstacles = read.obstacles(net)
+    try:
+        plan = read.resolve(net.process)
+    except PlanError:  # is among the obstacles already
+        plan = None
+    facts: dict[str, Any] = {
+        "recipe": recipe,
+        "model": net.name,
+        "label": read.label,
+        "fingerprint": read.fingerprint(),
+        "order": [method.name for method in read.ordered],
+        "nfe": plan.nfe if plan else None,
+        "full_evaluations": sum(entry.full for entry in plan.reuse) if plan else None,
+        "obstacles": [
+            {"what": found.what, "where": found.where, "hint": found.hint} for found in obstacles
+        ],
+    }
+    if form is talk.Format.JSON:
+        talk.emit_json(facts)
+    else:
+        _print_check(facts)
+    if obstacles:
+        raise typer.Exit(talk.FINDING)
+
+
+def _print_check(facts: dict[str, Any]) -> None:
+    full, nfe = facts["full_evaluations"], facts["nfe"]
+    lines = {
+        "recipe": facts["label"],
+        "model": facts["model"],
+        "fingerprint": facts["fingerprint"],
+        "order": " then ".join(facts["order"]) or "no methods",
+    }
+    if nfe is not None:
+        lines["evaluations"] = str(nfe) + (f", {nfe - full} of them partial" if full < nfe else "")
+    lines["obstacles"] = str(len(facts["obstacles"]) or "none")
+    talk.emit_facts(lines)
+    if facts["obstacles"]:
+        rows = [(found["what"], found["where"], found["hint"]) for found in facts["obstacles"]]
+        talk.emit_table(("obstacle", "where", "what to do"), rows, apart=True)
+
+
+def inspect(
+    model: choices.ModelName,
+    form: choices.Output = talk.Format.TABLE,
+) -> None:
+    """Show a model's process, size and cost, and the places where methods could attach, with why."""
+    net = subjects.open_model(model)
+    facts = _facts(net)
+    if form is talk.Format.JSON:
+        talk.emit_json(facts)
+        return
+    process = facts["process"]
+    talk.emit_facts(
+        {
+            "model": f"{facts['name']} ({facts['kind']})",
+            "sample": " x ".join(map(str, facts["shape"])),
+            "process": f"{process['name']}, sigma {process['sigma_min']:.4g} to "
+            f"{process['sigma_max']:.4g}",
+            "predicts": facts["prediction"],
+            "clips x0 to": f"[-{facts['clip']:g}, {facts['clip']:g}]"
+            if facts["clip"] is not None
+            else "nothing",
+            "classes": str(facts["classes"] or "none"),
+            "baseline": facts["baseline"],
+            "parameters": f"{facts['parameters']:,}",
+            "MACs a sample": f"{facts['macs']['linear_conv']:,} linear and convolution, "
+            f"{facts['macs']['attention']:,} attention",
+            "on": f"{facts['device']}, {facts['dtype']}",
+        }
+    )
+    rows = [
+        (f"{100 * cut['share']:.1f} %", cut["hold"], cut["held"], cut["why"])
+        for cut in facts["cuts"]
+    ]
+    if rows:
+        talk.emit_table((">saves", "holds", "at", "why"), rows, apart=True)
+    else:
+        talk.say("No place was found where features could be held.")
+
+
+def _facts(net: Model) -> dict[str, Any]:
+    from hasten.core.anatomy import anatomy
+    from hasten.core.macs import count_macs
+
+    macs = count_macs(net).within("")
+    process, found = net.process, anatomy(net)
+    return {
+        "name": net.name,
+        "kind": net.kind,
+        "shape": list(net.shape),
+        "process": {
+            "name": type(process).__name__,
+            "sigma_min": process.sigma_min,
+            "sigma_max": process.sigma_max,
+        },
+        "prediction": type(net.prediction).__name__,
+        "clip": net.clip,
+        "classes": net.classes.count if net.classes else None,
+        "baseline": subjects.card_recipe(net).label,
+        "parameters": sum(p.numel() for p in net.net.parameters()),
+        "macs": {
+            "linear_conv": macs.linear_conv,
+            "attention": macs.attention,
+            "total": macs.total,
+        },
+        "device": str(net.device),
+        "dtype": str(net.dtype).removeprefix("torch."),
+        "stacks": [[str(block) for block in stack] for stack in found.stacks],
+        "attention": [str(path) for path in found.attention],
+        "cuts": [
+            {
+                "held": ", ".join(cut.held),
+                "silent": list(cut.silent),
+                "share": cut.share,
+                "hold": cut.hold,
+                "why": cut.why,
+            }
+            for cut in found.cuts
+        ],
+    }

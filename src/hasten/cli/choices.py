@@ -1,0 +1,86 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from hasten.cli.talk import Format
+
+ModelName: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A bundled name (hasten models), a diffusers folder or hub id, or file.py:function.",
+        show_default=False,
+    ),
+]
+
+RecipeFile: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        "-r",
+        metavar="RECIPE",
+        help="A recipe file, or the name of one that comes with the model. "
+        "Without it: the sampler named on the model's card.",
+        show_default=False,
+    ),
+]
+
+Output: TypeAlias = Annotated[
+    Format, typer.Option("--format", help="How the result is printed on stdout.")
+]
+
+Device: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="cpu, cuda, cuda:1, mps; by default where the model was loaded.", show_default=False
+    ),
+]
+
+Dtype: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="float32, bfloat16 or float16; by default that of the weights.", show_default=False
+    ),
+]
+
+Threads: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPU threads; by default PyTorch's choice.", show_default=False),
+]
+
+Batch: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, help="Samples in one pass.", show_default=False)
+]
+
+Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="The first sample's seed.")]
+
+Guidance: TypeAlias = Annotated[
+    float, typer.Option(help="Weight of classifier-free guidance; 1 is none.")
+]
+
+ClassNames: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--class",
+        metavar="CLASSES",
+        help="Numbers or names, separated by commas and taken in turn; by default all of them.",
+        show_default=False,
+    ),
+]
+
+Condition: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--cond",
+        metavar="VALUES",
+        help="Conditions that are not classes: numbers separated by commas, or a .npy file [n, ...].",
+        show_default=False,
+    ),
+]
+
+Run: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of hasten tune.")]

@@ -1,0 +1,106 @@
+"""``hasten data``: bringing, converting and looking at sets of images."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hasten.cli import choices, talk
+
+app = typer.Typer(no_args_is_help=True, help="Fetch, convert and look at images.")
+
+
+class Part(enum.StrEnum):
+    """A part of a data set."""
+
+    TRAIN = "train"
+    TEST = "test"
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="fashion-mnist, mnist or cifar10.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Folder; by default data/NAME.", show_default=False),
+    ] = None,
+) -> None:
+    """Download a public set of images; an interrupted download is continued."""
+    from hasten.data.fetch import fetch as bring
+
+    with talk.progress(f"fetching {name}") as advance:
+        folder = bring(
+            name,
+            out or Path("data") / name,
+            progress=lambda file, done, total: advance(done, total, file),
+        )
+    typer.echo(str(folder))
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Images in any readable form.")],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="An empty folder for the shards.")],
+    name: Annotated[
+        str | None,
+        typer.Option(help="First part of the files' names.", show_default=False),
+    ] = None,
+    split: Annotated[Part | None, typer.Option(help="Only this part.", show_default=False)] = None,
+) -> None:
+    """Write images as lossless .npz shards of at most 45 MiB."""
+    from hasten.data.convert import convert as write
+
+    with talk.progress("converting") as advance:
+        paths = write(
+            source,
+            out,
+            name=name,
+            split=split.value if split else None,
+            progress=lambda file, done, total: advance(done, total, file),
+        )
+    for path in paths:
+        typer.echo(str(path))
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Images in any readable form.")],
+    form: choices.Output = talk.Format.TABLE,
+) -> None:
+    """Show what a set of images holds."""
+    from hasten.data.images import load_images, splits_of
+
+    found = []
+    for part in splits_of(path):
+        images = load_images(path, part)
+        labels = images.labels
+        found.append(
+            {
+                "part": part or "all",
+                "images": len(images),
+                "shape": list(images.shape),
+                "classes": 0 if labels is None else len(labels.unique()),
+                "names": list(images.classes),
+                "mean": float(images.pixels.double().mean() / 255),
+            }
+        )
+    if form is talk.Format.JSON:
+        talk.emit_json(found)
+        return
+    talk.emit_table(
+        ("part", ">images", "shape", ">classes", ">mean", "names"),
+        [
+            (
+                str(f["part"]),
+                f"{f['images']:,}",
+                " x ".join(map(str, f["shape"])),
+                str(f["classes"] or "none"),
+                f"{f['mean']:.3f}",
+                ", ".join(f["names"]),
+            )
+            for f in found
+        ],
+    )

@@ -1,0 +1,115 @@
+"""``hasten methods`` and ``hasten models``: what there is."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from hasten.cli import choices, talk
+
+
+def methods(form: choices.Output = talk.Format.TABLE) -> None:
+    """List the accelerations, the solvers and the time grids that a recipe may name."""
+    from hasten.methods import METHODS
+    from hasten.solvers import GRIDS, SOLVERS
+
+    found = [_method(kind) for kind in METHODS.values()]
+    solvers = [
+        {
+            "name": solver.name,
+            "evaluations": solver.evaluations,
+            "order": solver.order,
+            "stochastic": solver.stochastic,
+            "paper": solver.paper,
+        }
+        for solver in SOLVERS.values()
+    ]
+    if form is talk.Format.JSON:
+        talk.emit_json({"methods": found, "solvers": solvers, "grids": list(GRIDS)})
+        return
+    rows = [
+        (m["name"], m["stage"], ", ".join(m["touches"]), _knobs(m["fields"]), m["paper"])
+        for m in found
+    ]
+    talk.emit_table(("method", "stage", "touches", "settings", "paper"), rows)
+    talk.emit_table(
+        ("solver", ">evaluations a step", ">order", "noise", "paper"),
+        [
+            (
+                str(s["name"]),
+                str(s["evaluations"]),
+                str(s["order"]),
+                "yes" if s["stochastic"] else "",
+                str(s["paper"]),
+            )
+            for s in solvers
+        ],
+        apart=True,
+    )
+    talk.emit_facts({"grids": "" + ", ".join(GRIDS)})
+
+
+def _method(kind: Any) -> dict[str, Any]:
+    from hasten.core.method import Aspect, knobs
+
+    ranges = knobs(kind)
+    return {
+        "name": kind.name,
+        "about": (kind.__doc__ or "").strip().split("")[0],
+        "stage": kind.stage.name.lower(),
+        "touches": [str(a.name).lower() for a in Aspect if a in kind.touches],
+        "fields": {
+            spec.name: {
+                "default": _plain(spec.default),
+                "range": str(ranges[spec.name]) if spec.name in ranges else None,
+                "help": ranges[spec.name].help if spec.name in ranges else "",
+            }
+            for spec in dataclasses.fields(kind)
+        },
+        "paper": kind.paper,
+    }
+
+
+def _plain(value: Any) -> Any:
+    if value is dataclasses.MISSING:
+        return None
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _knobs(fields: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{name} = {spec['default']}" + (f" ({spec['range']})" if spec["range"] else "")
+        for name, spec in fields.items()
+    )
+
+
+def models(form: choices.Output = talk.Format.TABLE) -> None:
+    """List the models that come with hasten."""
+    from hasten.load import bundled
+
+    found = [
+        {
+            "name": entry.name,
+            "kind": entry.kind,
+            "about": str(entry.card.get("about", "")),
+            "shape": list(entry.card.get("shape", ())),
+            "recipes": sorted(path.stem for path in entry.folder.glob("recipes/*.toml"))
+            if entry.folder
+            else [],
+        }
+        for entry in bundled()
+    ]
+    if form is talk.Format.JSON:
+        talk.emit_json(found)
+        return
+    rows = [
+        (
+            str(m["name"]),
+            str(m["kind"]),
+            " x ".join(map(str, m["shape"])),
+            ", ".join(m["recipes"]),
+            str(m["about"]),
+        )
+        for m in found
+    ]
+    talk.emit_table(("model", "kind", "shape", "recipes", "about"), rows)

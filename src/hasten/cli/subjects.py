@@ -1,0 +1,220 @@
+"""What the user named, as values: the model where it is to run, its recipe, the conditions."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import BudgetError, DataError, ModelError, RecipeError
+
+if TYPE_CHECKING:
+    import torch
+
+    from hasten.core.model import Model
+    from hasten.recipe import Recipe
+
+
+def open_model(
+    name: str, device: str | None = None, dtype: str | None = None, threads: int | None = None
+) -> Model:
+    """Load a model and put it where it is to run.
+
+    Raises:
+        ModelError: If there is no such model, device or number format.
+    """
+    import torch
+
+    from hasten.load import load
+
+    place, kind = as_device(device), as_dtype(dtype)
+    if threads:
+        torch.set_num_threads(threads)
+    model = load(name)
+    if place is not None or kind is not None:
+        model.net.to(device=place, dtype=kind)
+    return model
+
+
+def as_device(name: str | None) -> torch.device | None:
+    """A device that is there.
+
+    Raises:
+        ModelError: If it is not.
+    """
+    if name is None:
+        return None
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        here = ["cpu"]
+        here += ["cuda"] if torch.cuda.is_available() else []
+        here += ["mps"] if torch.backends.mps.is_available() else []
+        raise ModelError(
+            "there is no such device here", where=f"--device {name}", hint=f"try {', '.join(here)}"
+        ) from error
+    return device
+
+
+def as_dtype(name: str | None) -> torch.dtype | None:
+    """A floating-point type.
+
+    Raises:
+        ModelError: If the name is none.
+    """
+    if name is None:
+        return None
+    import torch
+
+    known = {
+        str(kind).removeprefix("torch."): kind
+        for kind in (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+    }
+    if name not in known:
+        raise ModelError(
+            "unknown number format", where=f"--dtype {name}", hint=f"one of {', '.join(known)}"
+        )
+    return known[name]
+
+
+def open_recipe(text: str | None, model: Model, name: str) -> Recipe:
+    """A recipe file, one that comes with the model, or the sampler on the model's card.
+
+    Raises:
+        RecipeError: If it is not there or not readable.
+    """
+    from hasten.recipe import Recipe
+
+    if text is None:
+        return card_recipe(model)
+    path = Path(text).expanduser()
+    if not path.is_file():
+        path = _shipped(text, name)
+    return read_recipe(path, Recipe)
+
+
+def read_recipe(path: Path, kind: type[Recipe]) -> Recipe:
+    """A recipe from a file; what is wrong with it is said with the file's name."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"unreadable: {error}", where=str(path)) from error
+    try:
+        return kind.loads(text)
+    except RecipeError as error:
+        where = f"{path}, {error.where}" if error.where else str(path)
+        raise RecipeError(error.what, where=where, hint=error.hint) from error
+
+
+def card_recipe(model: Model) -> Recipe:
+    """The sampler the model's makers name: the baseline of every comparison."""
+    from hasten.recipe import PlanSpec, Recipe
+    from hasten.tables import construct, only
+
+    facts = model.card.get("reference", {}).get("speed")
+    if not facts:
+        return Recipe(plan=PlanSpec())
+    only(facts, PlanSpec.__dataclass_fields__, "card [reference] speed")
+    return Recipe(plan=construct(PlanSpec, facts, "card [reference] speed"))
+
+
+def _shipped(text: str, model_name: str) -> Path:
+    from hasten.load import BUNDLED
+
+    folders = (Path(model_name) / "recipes", BUNDLED / model_name / "recipes")
+    found = {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+    if text in found:
+        return found[text]
+    close = difflib.get_close_matches(text, found, 1)
+    known = f"recipes of this model: {', '.join(found)}" if found else "hasten tune makes one"
+    guess = f"did you mean {close[0]}? " if close else ""
+    raise RecipeError("there is no such recipe", where=text, hint=guess + known)
+
+
+def conditions(model: Model, count: int, classes: str | None, cond: str | None) -> Any:
+    """One condition a sample, or None if the model takes none.
+
+    Args:
+        model: Whose conditions.
+        count: Number of samples.
+        classes: ``--class``.
+        cond: ``--cond``.
+
+    Returns:
+        A tensor with first axis `count`, or None.
+
+    Raises:
+        DataError: If the model does not take what was given.
+    """
+    if classes is not None and cond is not None:
+        raise DataError("both classes and conditions", where="--class, --cond", hint="give one")
+    if cond is not None:
+        return _values(cond, count)
+    if model.classes is None:
+        if classes is not None:
+            raise DataError(
+                "this model has no classes", where="--class", hint="leave the option out"
+            )
+        return None
+    import torch
+
+    chosen = _labels(classes, model) if classes else list(range(model.classes.count))
+    return torch.tensor([chosen[i % len(chosen)] for i in range(count)])
+
+
+def _labels(text: str, model: Model) -> list[int]:
+    facts = model.classes
+    if facts is None:
+        return []
+    by_name: Mapping[str, int] = {name.lower(): i for i, name in enumerate(facts.names)}
+    chosen = []
+    for part in (part.strip() for part in text.split(",")):
+        label = int(part) if part.isdigit() else by_name.get(part.lower())
+        if part.lower() == "none" and facts.null is not None:
+            label = facts.null
+        if label is None or not (label < facts.count or label == facts.null):
+            names = ", ".join(facts.names) or f"0 to {facts.count - 1}"
+            raise DataError(f"no class {part!r}", where="--class", hint=f"classes: {names}")
+        chosen.append(label)
+    return chosen
+
+
+def _values(text: str, count: int) -> Any:
+    import numpy as np
+    import torch
+
+    path = Path(text)
+    if path.suffix == ".npy":
+        try:
+            table = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"unreadable: {error}", where=str(path)) from error
+        if table.ndim == 0 or len(table) < count:
+            raise DataError(
+                f"{0 if table.ndim == 0 else len(table)} conditions for {count} samples",
+                where=str(path),
+                hint="one row a sample, or a smaller -n",
+            )
+        return torch.from_numpy(table[:count])
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise DataError(
+            "neither numbers nor a .npy file", where=f"--cond {text}", hint="--cond 10,20,50"
+        ) from error
+    return torch.tensor([numbers[i % len(numbers)] for i in range(count)], dtype=torch.float32)
+
+
+def positive(count: int, option: str) -> int:
+    """A count of at least one.
+
+    Raises:
+        BudgetError: If it is not.
+    """
+    if count < 1:
+        raise BudgetError(f"{count} samples", where=option, hint="at least 1")
+    return count

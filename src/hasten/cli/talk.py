@@ -1,0 +1,240 @@
+"""What the command line says: data to stdout, talk to stderr, an exit code for programs.
+
+0    done
+1    done, and something was found (an obstacle, a stale recipe)
+2    it was asked for in a way that cannot be done
+3    a fault in hasten itself
+130  stopped by Ctrl-C
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+from hasten.errors import HastenError
+
+OK, FINDING, USAGE, FAULT, STOPPED = 0, 1, 2, 3, 130
+
+people = Console(stderr=True, highlight=False, soft_wrap=False)
+"""Where hasten talks."""
+
+
+class Format(enum.StrEnum):
+    """How data is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class Guarded(TyperGroup):
+    """The command line, with every expected failure said on one screen and never as a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; turn failures into words and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except HastenError as error:
+            complain(error.what, error.where, error.hint)
+            raise typer.Exit(USAGE) from error
+        except KeyboardInterrupt as error:
+            say("Stopped.")
+            raise typer.Exit(STOPPED) from error
+        except BrokenPipeError as error:
+            # the reader of our stdout has gone (`hasten ... | head`); that is its right
+            sys.stderr.close()
+            raise typer.Exit(OK) from error
+        except MemoryError as error:
+            complain("out of memory", "", "ask for a smaller --batch")
+            raise typer.Exit(USAGE) from error
+        except OSError as error:
+            reason = error.strerror or str(error)
+            complain(reason[:1].lower() + reason[1:], str(error.filename or ""), "check this path")
+            raise typer.Exit(USAGE) from error
+        except Exception as error:
+            # click's own exceptions (usage errors, exits) carry an exit code and are not faults
+            if isinstance(getattr(error, "exit_code", None), int):
+                raise
+            if _out_of_device_memory(error):
+                complain("out of memory on the device", "", "ask for a smaller --batch")
+                raise typer.Exit(USAGE) from error
+            sys.stderr.write(traceback.format_exc())
+            complain(
+                f"a fault in hasten: {type(error).__name__}: {error}",
+                "",
+                "please report it with the lines above",
+            )
+            raise typer.Exit(FAULT) from error
+
+
+def say(text: str, style: str = "") -> None:
+    """One line to the user."""
+    people.print(Text(text, style=style))
+
+
+def complain(what: str, where: str = "", hint: str = "") -> None:
+    """What is wrong, where, and what to do about it, each on its own line."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text("error", style="bold red"), Text(what, style="bold"))
+    if where:
+        grid.add_row("where", Text(where))
+    if hint:
+        grid.add_row("what to do", Text(hint))
+    people.print(grid)
+
+
+def emit_json(data: Any) -> None:
+    """One JSON value to stdout; infinities and nan become null, as JSON has no word for them."""
+    sys.stdout.write(json.dumps(_finite(data), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def emit_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str = ""
+) -> None:
+    """A table to stdout; columns whose name begins with ``>`` are set to the right."""
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        out = Console(highlight=False, width=160)
+    table = Table(
+        title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2)
+    )
+    for name in columns:
+        right = name.startswith(">")
+        table.add_column(
+            Text(name.removeprefix(">"), style="bold"),
+            justify="right" if right else "left",
+            no_wrap=right,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    out.print(table)
+
+
+def emit_facts(facts: Mapping[str, str], *, apart: bool = False) -> None:
+    """Names and values to stdout, one a line."""
+    out = _paper()
+    if apart:
+        out.print()
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts.items():
+        grid.add_row(Text(name), Text(value))
+    out.print(grid)
+
+
+def _paper() -> Console:
+    """Where data go; a file is wider than a screen, so that nothing in it is broken over lines."""
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=160)
+
+
+class Advance(Protocol):
+    """What a long piece of work calls as it goes on."""
+
+    def __call__(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Say how far it is.
+
+        Args:
+            done: What is done, in any unit.
+            total: What there is to do in all, if known.
+            text: What is being done now.
+        """
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Advance]:
+    """A bar on stderr with the time passed and left; on a pipe, a plain line when the work changes.
+
+    Args:
+        text: What the work is called until it says more.
+    """
+    if not people.is_terminal:
+        yield _Lines(text)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=people, transient=True) as bar:
+        task = bar.add_task(text, total=None)
+
+        def advance(done: float, total: float | None = None, text: str = "") -> None:
+            if text:
+                bar.update(task, description=text)
+            bar.update(task, completed=done, total=total)
+
+        yield advance
+
+
+@contextmanager
+def resumable(command: str) -> Iterator[None]:
+    """Work that Ctrl-C may stop and a command goes on with; that command is said.
+
+    Args:
+        command: What to type.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        say("Stopped. What is done is kept; this goes on with it:")
+        say(f"  {command}")
+        raise typer.Exit(STOPPED) from error
+
+
+class _Lines:
+    """Progress for a log file: the name of each stage once, nothing that moves."""
+
+    def __init__(self, text: str) -> None:
+        self._last = text
+        say(f"{text} ...")
+
+    def __call__(self, done: float, total: float | None = None, text: str = "") -> None:
+        del done, total  # a file has no bar
+        if text and text != self._last:
+            self._last = text
+            say(f"{text} ...")
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, Mapping):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    return data
+
+
+def _out_of_device_memory(error: Exception) -> bool:
+    # by name, so that torch is not imported here
+    return type(error).__name__ == "OutOfMemoryError"

@@ -1,0 +1,47 @@
+"""``hasten train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hasten.cli import talk
+from hasten.errors import ModelError
+
+
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A training configuration.")],
+    data: Annotated[Path, typer.Option(help="Images in any readable form.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", help="Run folder; an earlier run there is continued."),
+    ] = Path("runs/train"),
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Stop with a checkpoint after this long.", show_default=False),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Train a model, or go on training; OUT/model is what hasten can then load."""
+    if not config.is_file():
+        raise ModelError(
+            "there is no such configuration", where=str(config), hint="configs/ holds examples"
+        )
+    from hasten.cli.subjects import as_device
+    from hasten.train.config import train_config
+
+    as_device(device)
+    again = f"hasten train {config} --data {data} --out {out}"
+    with talk.progress("training") as advance, talk.resumable(again):
+        state = train_config(
+            config,
+            data,
+            out,
+            minutes=float("inf") if minutes is None else minutes,
+            device=device,
+            progress=lambda seen, total, loss: advance(seen, total, f"loss {loss:.4f}"),
+        )
+    talk.say(f"{state.step:,} steps done")
+    typer.echo(str(out / "model"))
