@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hasten.core.model import Model
-from hasten.core.process import DiscreteVP, Eps, Flow, Prediction, Process, V, Velocity, X0
+from hasten.core.process import X0, DiscreteVP, Eps, Flow, Prediction, Process, V, Velocity
 from hasten.errors import PlanError
 from hasten.models.mixture import mixture_model
 from hasten.solvers import GRIDS, SOLVERS, Run, Solver, build, explicit, lms, run

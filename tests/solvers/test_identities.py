@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_first_order_methods_of_five_papers_are_one() -> None:
     start, levels = _start(), [*SIGMAS, 0.0]
     euler = song = lu = flow = start
     flow = start / (1 + levels[0])
-    for s, t in zip(levels[:-1], levels[1:], strict=True):
+    for s, t in itertools.pairwise(levels):
         # Euler in sigma
         euler = euler + (t - s) * (euler - _denoise(euler, s)) / s
         # Song et al., eq. 12, in the coordinates of a variance-preserving process

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -29,7 +30,7 @@ def test_seeds_and_levels_are_independent_and_normal() -> None:
     n = 4000
     path = Brownian([5, 6], (n,))
     columns = [*start_noise([5, 6], (n,))]
-    for high, low in zip(LEVELS[:-1], LEVELS[1:], strict=True):
+    for high, low in itertools.pairwise(LEVELS):
         columns += [*path.increment(high, low)]
     table = torch.stack(columns)
     correlation = table @ table.T / n
@@ -42,7 +43,7 @@ def test_seeds_and_levels_are_independent_and_normal() -> None:
 def test_increments_do_not_depend_on_the_batch() -> None:
     whole = Brownian([7, 8, 9], SHAPE)
     alone = Brownian([8], SHAPE)
-    for high, low in zip(LEVELS[:-1], LEVELS[1:], strict=True):
+    for high, low in itertools.pairwise(LEVELS):
         assert torch.equal(whole.increment(high, low)[1:2], alone.increment(high, low))
 
 
@@ -53,7 +54,7 @@ def test_refined_intervals_add_up() -> None:
     levels = [64.0, 16.0, 8.0, 0.25, 0.125]
     parts = sum(
         math.sqrt(math.log2(high / low)) * fine.increment(high, low)
-        for high, low in zip(levels[:-1], levels[1:], strict=True)
+        for high, low in itertools.pairwise(levels)
     )
     whole = math.sqrt(math.log2(levels[0] / levels[-1])) * coarse.increment(64.0, 0.125)
     assert torch.allclose(whole, parts, atol=1e-5)
@@ -61,7 +62,7 @@ def test_refined_intervals_add_up() -> None:
 
 def test_order_of_asking_does_not_matter() -> None:
     down, up = Brownian([4], SHAPE), Brownian([4], SHAPE)
-    pairs = list(zip(LEVELS[:-1], LEVELS[1:], strict=True))
+    pairs = list(itertools.pairwise(LEVELS))
     first = [down.increment(high, low) for high, low in pairs]
     second = [up.increment(high, low) for high, low in pairs[::-1]]
     assert all(torch.equal(a, b) for a, b in zip(first, second[::-1], strict=True))

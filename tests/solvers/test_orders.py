@@ -1,7 +1,7 @@
 """Orders of convergence on an exactly known denoiser, in double precision.
 
-The bounds are those of the theory: one evaluation more a halving of the error by 2^order. The four-point
-mixture is smooth enough between sigma = 10 and 0.05 that 160 steps and more show the asymptotic order.
+Twice the steps must divide the error by 2^order. The four-point mixture is smooth enough between
+sigma = 10 and 0.05 that 160 steps and more show the asymptotic order.
 """
 
 from __future__ import annotations

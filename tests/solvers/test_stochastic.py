@@ -1,7 +1,11 @@
-"""Solvers with noise, without drawing any: on Gaussian data every update is affine, so a symbolic run
-gives the variance of the sample exactly."""
+"""Solvers with noise, without drawing any.
+
+On Gaussian data every update is affine, so a symbolic run gives the variance of the sample exactly.
+"""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
@@ -65,7 +69,7 @@ def test_more_noise_is_between() -> None:
 def test_ddim_with_noise_is_formula_16_of_the_paper(eta: float) -> None:
     levels = np.geomspace(20.0, 0.1, 6)
     z = iter(torch.randn(20, 4, dtype=torch.float64))
-    noises = dict(zip(zip(levels[:-1], levels[1:], strict=True), z, strict=False))
+    noises = dict(zip(itertools.pairwise(levels), z, strict=False))
     start = torch.randn(4, dtype=torch.float64)
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
@@ -75,7 +79,7 @@ def test_ddim_with_noise_is_formula_16_of_the_paper(eta: float) -> None:
     found = ours.steps(ddim(eta).step, start)
 
     x = start / np.sqrt(1 + levels[0] ** 2)
-    for s, t in zip(levels[:-1], levels[1:], strict=True):
+    for s, t in itertools.pairwise(levels):
         a_s, a_t = 1 / (1 + s**2), 1 / (1 + t**2)  # abar
         c = eta * np.sqrt((1 - a_t) / (1 - a_s)) * np.sqrt(1 - a_s / a_t)
         x0 = denoise(x / np.sqrt(a_s), s)

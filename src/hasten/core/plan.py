@@ -195,22 +195,23 @@ def to_dict(plan: Plan) -> dict[str, Any]:
     """The plan as plain tables, exact to the last bit, ready for JSON or TOML."""
 
     def table(c: Combination) -> dict[str, Any]:
-        out: dict[str, Any] = {"start": c.start}
+        out: dict[str, Any] = {"start": float(c.start)}
         if c.outputs:
-            out["outputs"] = [[index, weight] for index, weight in c.outputs]
+            out["outputs"] = [[index, float(weight)] for index, weight in c.outputs]
         if c.noise:
-            out["noise"] = [[n.high, n.low, weight] for n, weight in c.noise]
+            out["noise"] = [[float(n.high), float(n.low), float(w)] for n, w in c.noise]
         return out
 
     rows = []
     for row in plan.rows:
-        entry: dict[str, Any] = {"sigma": row.sigma, "step": row.step, "input": table(row.input)}
+        entry: dict[str, Any] = {"sigma": float(row.sigma), "step": row.step}
+        entry["input"] = table(row.input)
         if row.slot:
             entry["slot"] = row.slot
         if not row.reuse.full:
             entry["reuse"] = str(row.reuse)
         if row.guidance is not None:
-            entry["guidance"] = row.guidance
+            entry["guidance"] = float(row.guidance)
         rows.append(entry)
     return {"label": plan.label, "rows": rows, "result": table(plan.result)}
 

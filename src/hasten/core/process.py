@@ -88,6 +88,7 @@ class Law(enum.Enum):
 
 
 _B0, _B1, _S = 0.1, 20.0, 0.008
+_NO_SIGNAL = 1e-12
 
 
 @final
@@ -162,9 +163,14 @@ class DiscreteVP(Process):
 
     @functools.cached_property
     def table(self) -> Floats:
-        """Noise level of every index, ascending; a terminal level beyond the cap is held at it."""
-        abar = np.maximum(np.asarray(self.abar, dtype=np.float64), 1e-300)
-        return np.minimum(np.sqrt((1 - abar) / abar), SIGMA_CAP)
+        """Noise level of every index, ascending; a terminal level beyond the cap is held at it.
+
+        A level that has some signal (abar = 2e-9 at the end of the cosine table) is held just below
+        the cap instead, because at the cap there is none.
+        """
+        abar = np.asarray(self.abar, dtype=np.float64)
+        sigma = np.sqrt((1 - abar) / np.maximum(abar, _NO_SIGNAL))
+        return np.where(abar < _NO_SIGNAL, SIGMA_CAP, np.minimum(sigma, SIGMA_CAP * (1 - 1e-6)))
 
     @property
     def sigma_min(self) -> float:  # type: ignore[override]

@@ -178,7 +178,7 @@ class _Table:
             if abs(weight) > NEGLIGIBLE * size or not np.isfinite(weight)
         ]
         return Combination(
-            sum(weight for name, weight in terms if name == -1),
+            sum((weight for name, weight in terms if name == -1), 0.0),
             tuple((n, weight) for n, weight in terms if isinstance(n, int) and n >= 0),
             tuple((n, weight) for n, weight in terms if isinstance(n, Noise)),
         )

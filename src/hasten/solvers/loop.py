@@ -144,7 +144,7 @@ class _Registers:
 
     def combine(self, terms: Terms) -> Tensor:
         if not terms:
-            return torch.zeros_like(self._held[0])
+            return self._place(torch.zeros(len(self._seeds), *self._model.shape))
         (register, weight), *others = terms
         value = self._get(register)
         if not others and weight == 1:
