@@ -1,0 +1,1 @@
+"""What leaves hasten and works without it."""
