@@ -61,7 +61,7 @@ def test_headline_and_sentence_of_a_success(story: Story) -> None:
 
 def test_nothing_undecided_is_called_equal(tmp_path: Path) -> None:
     story = read(runs.write(tmp_path / "open", outcome="undecided"))
-    figure, rest = words.headline(story)
+    _, rest = words.headline(story)
     assert "not yet proven" in rest
     assert "is open" in words.verdict_sentence(story)
     assert "stay within" not in words.verdict_sentence(story).split("is open")[1]

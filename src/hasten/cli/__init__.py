@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hasten.cli import checking, data, exporting, listing, sampling, training
+from hasten.cli import checking, data, exporting, listing, measuring, sampling, training, tuning
 from hasten.cli.talk import Guarded
 
 app = typer.Typer(
@@ -51,8 +51,11 @@ for command, summary in (
     (sampling.sample, "Sample from a model."),
     (checking.check, "What a recipe would do, and what stands in its way."),
     (checking.inspect, "A model's process, size, cost and sites."),
+    (measuring.measure, "Time, cost and quality of one recipe."),
+    (measuring.compare, "Recipes side by side, in pairs."),
     (training.train, "Train a model."),
     (exporting.export, "A folder that samples without hasten."),
+    (tuning.report, "The page of a finished run."),
     (listing.methods, "Accelerations, solvers and grids."),
     (listing.models, "Models that come with hasten."),
 ):

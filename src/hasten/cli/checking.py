@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,7 +79,7 @@ def inspect(
     model: choices.ModelName,
     form: choices.Output = talk.Format.TABLE,
 ) -> None:
-    """Show a model's process, size and cost, and the places where methods could attach, with why."""
+    """Show a model's process, size and cost, and where methods could attach, and why there."""
     net = subjects.open_model(model)
     facts = _facts(net)
     if form is talk.Format.JSON:
@@ -103,19 +104,48 @@ def inspect(
             "on": f"{facts['device']}, {facts['dtype']}",
         }
     )
-    rows = [
-        (f"{100 * cut['share']:.1f} %", cut["hold"], cut["held"], cut["why"])
-        for cut in facts["cuts"]
-    ]
+    grid = facts["grid"]
+    if grid is not None:
+        size = " x ".join(map(str, grid["shape"]))
+        talk.emit_facts({"tokens": f"{size} and {grid['extra']} more"}, apart=True)
+    _print_sites(
+        ("stack of", "at", "why"),
+        facts["stacks"],
+        lambda s: (f"{len(s['blocks'])} blocks", _span(s["blocks"]), s["why"]),
+    )
+    _print_sites(
+        ("attention at", "queries x keys"),
+        facts["attention"],
+        lambda a: (a["path"], f"{a['queries']} x {a['keys']}"),
+    )
+    _print_sites(
+        ("holding", "at", "why"),
+        facts["cuts"],
+        lambda c: (c["hold"], ", ".join(c["held"]), c["why"]),
+    )
+    for note in facts["notes"]:
+        talk.say(note)
+
+
+def _print_sites(
+    columns: tuple[str, ...],
+    found: list[dict[str, Any]],
+    cells: Callable[[dict[str, Any]], tuple[str, ...]],
+) -> None:
+    """A table of sites with their share of the work, if there are any."""
+    rows = [(f"{100 * site['share']:.1f} %", *cells(site)) for site in found]
     if rows:
-        talk.emit_table((">saves", "holds", "at", "why"), rows, apart=True)
-    else:
-        talk.say("No place was found where features could be held.")
+        talk.emit_table((">work", *columns), rows, apart=True)
+
+
+def _span(paths: list[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{paths[0]} ... {paths[-1]}"
 
 
 def _facts(net: Model) -> dict[str, Any]:
     from hasten.core.anatomy import anatomy
     from hasten.core.macs import count_macs
+    from hasten.tune.study import baseline
 
     macs = count_macs(net).within("")
     process, found = net.process, anatomy(net)
@@ -131,7 +161,7 @@ def _facts(net: Model) -> dict[str, Any]:
         "prediction": type(net.prediction).__name__,
         "clip": net.clip,
         "classes": net.classes.count if net.classes else None,
-        "baseline": subjects.card_recipe(net).label,
+        "baseline": baseline(net).label,
         "parameters": sum(p.numel() for p in net.net.parameters()),
         "macs": {
             "linear_conv": macs.linear_conv,
@@ -140,11 +170,26 @@ def _facts(net: Model) -> dict[str, Any]:
         },
         "device": str(net.device),
         "dtype": str(net.dtype).removeprefix("torch."),
-        "stacks": [[str(block) for block in stack] for stack in found.stacks],
-        "attention": [str(path) for path in found.attention],
+        "stacks": [
+            {
+                "blocks": [block.path for block in stack.blocks],
+                "shape": list(stack.shape),
+                "share": sum(block.share for block in stack.blocks),
+                "why": stack.why,
+            }
+            for stack in found.stacks
+        ],
+        "attention": [
+            {"path": a.path, "queries": a.queries, "keys": a.keys, "share": a.share}
+            for a in found.attention
+        ],
+        "grid": None
+        if found.grid is None
+        else {"shape": list(found.grid.shape), "extra": found.grid.extra},
+        "notes": list(found.notes),
         "cuts": [
             {
-                "held": ", ".join(cut.held),
+                "held": list(cut.held),
                 "silent": list(cut.silent),
                 "share": cut.share,
                 "hold": cut.hold,

@@ -78,7 +78,7 @@ Condition: TypeAlias = Annotated[
     typer.Option(
         "--cond",
         metavar="VALUES",
-        help="Conditions that are not classes: numbers separated by commas, or a .npy file [n, ...].",
+        help="Conditions that are no classes: numbers separated by commas, or a .npy file.",
         show_default=False,
     ),
 ]

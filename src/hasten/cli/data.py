@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hasten.cli import choices, talk
+
+if TYPE_CHECKING:
+    from hasten.data.images import Images
 
 app = typer.Typer(no_args_is_help=True, help="Fetch, convert and look at images.")
 
@@ -73,20 +76,7 @@ def info(
     """Show what a set of images holds."""
     from hasten.data.images import load_images, splits_of
 
-    found = []
-    for part in splits_of(path):
-        images = load_images(path, part)
-        labels = images.labels
-        found.append(
-            {
-                "part": part or "all",
-                "images": len(images),
-                "shape": list(images.shape),
-                "classes": 0 if labels is None else len(labels.unique()),
-                "names": list(images.classes),
-                "mean": float(images.pixels.double().mean() / 255),
-            }
-        )
+    found = [_part(load_images(path, part), part or "all") for part in splits_of(path)]
     if form is talk.Format.JSON:
         talk.emit_json(found)
         return
@@ -94,7 +84,7 @@ def info(
         ("part", ">images", "shape", ">classes", ">mean", "names"),
         [
             (
-                str(f["part"]),
+                f["part"],
                 f"{f['images']:,}",
                 " x ".join(map(str, f["shape"])),
                 str(f["classes"] or "none"),
@@ -104,3 +94,15 @@ def info(
             for f in found
         ],
     )
+
+
+def _part(images: Images, name: str) -> dict[str, Any]:
+    classes = 0 if images.labels is None else len(set(images.labels.tolist()))
+    return {
+        "part": name,
+        "images": len(images),
+        "shape": list(images.shape),
+        "classes": classes,
+        "names": list(images.classes),
+        "mean": float(images.pixels.double().mean() / 255),
+    }

@@ -46,7 +46,7 @@ def methods(form: choices.Output = talk.Format.TABLE) -> None:
         ],
         apart=True,
     )
-    talk.emit_facts({"grids": "" + ", ".join(GRIDS)})
+    talk.emit_facts({"grids": ", ".join(GRIDS)}, apart=True)
 
 
 def _method(kind: Any) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _method(kind: Any) -> dict[str, Any]:
     ranges = knobs(kind)
     return {
         "name": kind.name,
-        "about": (kind.__doc__ or "").strip().split("")[0],
+        "about": (kind.__doc__ or "").strip().partition("\n")[0],
         "stage": kind.stage.name.lower(),
         "touches": [str(a.name).lower() for a in Aspect if a in kind.touches],
         "fields": {

@@ -88,9 +88,10 @@ def open_recipe(text: str | None, model: Model, name: str) -> Recipe:
         RecipeError: If it is not there or not readable.
     """
     from hasten.recipe import Recipe
+    from hasten.tune.study import baseline
 
     if text is None:
-        return card_recipe(model)
+        return baseline(model)
     path = Path(text).expanduser()
     if not path.is_file():
         path = _shipped(text, name)
@@ -108,18 +109,6 @@ def read_recipe(path: Path, kind: type[Recipe]) -> Recipe:
     except RecipeError as error:
         where = f"{path}, {error.where}" if error.where else str(path)
         raise RecipeError(error.what, where=where, hint=error.hint) from error
-
-
-def card_recipe(model: Model) -> Recipe:
-    """The sampler the model's makers name: the baseline of every comparison."""
-    from hasten.recipe import PlanSpec, Recipe
-    from hasten.tables import construct, only
-
-    facts = model.card.get("reference", {}).get("speed")
-    if not facts:
-        return Recipe(plan=PlanSpec())
-    only(facts, PlanSpec.__dataclass_fields__, "card [reference] speed")
-    return Recipe(plan=construct(PlanSpec, facts, "card [reference] speed"))
 
 
 def _shipped(text: str, model_name: str) -> Path:

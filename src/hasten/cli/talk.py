@@ -112,15 +112,16 @@ def emit_json(data: Any) -> None:
 
 
 def emit_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str = ""
+    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, apart: bool = False
 ) -> None:
-    """A table to stdout; columns whose name begins with ``>`` are set to the right."""
-    out = Console(highlight=False)
-    if not out.is_terminal:
-        out = Console(highlight=False, width=160)
-    table = Table(
-        title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2)
-    )
+    """A table to stdout.
+
+    Args:
+        columns: Headings; columns whose heading begins with ``>`` are set to the right.
+        rows: Cells.
+        apart: Leave a line free above it.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
     for name in columns:
         right = name.startswith(">")
         table.add_column(
@@ -131,26 +132,30 @@ def emit_table(
         )
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
-    out.print(table)
+    _print(table, apart=apart)
 
 
 def emit_facts(facts: Mapping[str, str], *, apart: bool = False) -> None:
     """Names and values to stdout, one a line."""
-    out = _paper()
-    if apart:
-        out.print()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in facts.items():
         grid.add_row(Text(name), Text(value))
-    out.print(grid)
+    _print(grid, apart=apart)
 
 
-def _paper() -> Console:
-    """Where data go; a file is wider than a screen, so that nothing in it is broken over lines."""
+def _print(what: Table, *, apart: bool) -> None:
+    """To a screen as wide as it is; to a file wider, so that nothing in it is broken over lines."""
     out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=160)
+    if apart:
+        out.print()
+    if out.is_terminal:
+        out.print(what)
+        return
+    with (wide := Console(highlight=False, width=200)).capture() as capture:
+        wide.print(what)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
 class Advance(Protocol):

@@ -70,7 +70,7 @@ class Story:
         named = [self.baseline, self.converged, self.best, self.closest, self.fewer_steps]
         seen: dict[str, Arm] = {}
         for arm in (*named, *self.finalists, *self.rivals):
-            if arm is not None and arm.verdict:
+            if arm is not None and (arm.verdict or arm.role in ("baseline", "converged")):
                 seen.setdefault(arm.fingerprint or arm.label, arm)
         slow_first = lambda arm: -arm.seconds if math.isfinite(arm.seconds) else -math.inf  # noqa: E731
         return tuple(sorted(seen.values(), key=slow_first))

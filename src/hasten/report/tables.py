@@ -77,7 +77,7 @@ def _verdict(arm: Arm) -> Line:
     measured = arm.role != "converged"
     cells = (
         name,
-        Cell(arm.verdict),
+        Cell(arm.verdict or "reference"),
         Cell(duration(arm.seconds), "" if measured else "predicted"),
         Cell(factor(arm.speedup.value), ends(arm.speedup, factor)),
         Cell(count(arm.nfe), f"{partial} partial" if partial else ""),
