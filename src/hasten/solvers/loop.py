@@ -12,7 +12,7 @@ from torch import Tensor
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.errors import OutputError, PlanError
-from hasten.solvers.noise import Brownian, start_noise
+from hasten.solvers.noise import Brownian, depth_for, start_noise
 from hasten.solvers.program import Program, Terms, compile_plan
 
 
@@ -157,7 +157,8 @@ class _Registers:
     def _get(self, register: int) -> Tensor:
         if register not in self._held and (noise := self._program.noise(register)) is not None:
             if self._path is None:
-                self._path = Brownian(self._seeds, self._model.shape)
+                depth = depth_for(self._program.noises)
+                self._path = Brownian(self._seeds, self._model.shape, depth)
             self._held[register] = self._place(self._path.increment(noise.high, noise.low))
         return self._held[register]
 
