@@ -3,8 +3,8 @@
 Three forward passes on made-up inputs: one at batch 1 counts the work, one at batch 2 with
 gradients shows who hands what to whom, one at batch 3 shows by comparison which axis of each tensor
 is the batch. From these follow block stacks, attention, MLPs, the token grid, and the cuts: what
-can be held over from an earlier evaluation, and what that makes unnecessary. Nothing is known by class
-name, and nothing is changed.
+can be held over from an earlier evaluation, and what that makes unnecessary. Nothing is known by
+class name, and nothing is changed.
 """
 
 from __future__ import annotations
@@ -175,18 +175,11 @@ def _cut_at(model: Model, found: Anatomy, sites: tuple[str, ...], hold: str) -> 
     streams = {block.path: block.streams for stack in found.stacks for block in stack.blocks}
     record = _watch_with_gradients(model, [])
     streams |= {c.path: continued(c) for c in record.calls if c.path in set(sites) - set(streams)}
-    lenses = [streams.get(path, ()) for path in sites]
-    where = ", ".join(sites)
-    if hold == "residual" and not all(lenses):
-        raise MethodError(
-            "a residual needs modules that return a tensor of the shape of one they are given",
-            where=", ".join(path for path in sites if not streams.get(path)),
-            hint="hold their outputs instead",
-        )
+    where, lenses = ", ".join(sites), [streams.get(path, ()) for path in sites]
     try:
         cut = Finder(record, found.shares).cut(sites, hold, lenses, why="named by hand")
     except Unsuitable as error:
-        raise MethodError(f"this cannot be held: {error}", where=where) from None
+        raise MethodError(f"these sites cannot be held: {error}", where=where) from None
     if reason := verify(model, cut):
-        raise MethodError(f"this cannot be held: {reason}", where=where)
+        raise MethodError(f"these sites cannot be held: {reason}", where=where)
     return cut

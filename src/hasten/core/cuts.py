@@ -81,7 +81,7 @@ class Finder:
         kept = 0
         for index, path in enumerate(held):
             pairs = streams[index] if hold == "residual" else ()
-            call = self._holdable(path, pairs)
+            call = self._holdable(path, hold, pairs)
             instead |= {edge: [] for edge in self._edges[path]}
             for out, given in pairs:
                 for edge in self._find([call.edges_out[out]]):
@@ -116,22 +116,24 @@ class Finder:
     def _find(self, edges: Sequence[GradientEdge | None]) -> list[Edge]:
         return self._graph.find(edges) if self._graph else []
 
-    def _holdable(self, path: str, pairs: Streams) -> Seen:
+    def _holdable(self, path: str, hold: str, pairs: Streams) -> Seen:
         if path not in self._edges:
-            raise Unsuitable("no such module runs in this net")
+            raise Unsuitable(f"{path} does not run in this net")
         if path in self._tied:
-            raise Unsuitable("it is reachable by several paths")
+            raise Unsuitable(f"{path} is reachable by several paths")
         if path not in self._calls:
-            raise Unsuitable("it is called several times in one evaluation")
+            raise Unsuitable(f"{path} is called several times in one evaluation")
         call = self._calls[path]
         if not all(x is None or isinstance(x, (Tensor, bool, int, float)) for x in call.outputs):
-            raise Unsuitable("it returns something other than tensors")
+            raise Unsuitable(f"{path} returns something other than tensors")
         if any(a is b for a in call.outputs for b in call.inputs if isinstance(a, Tensor)):
-            raise Unsuitable("it returns what it was given")
+            raise Unsuitable(f"{path} returns what it was given")
         if call.overwritten:
-            raise Unsuitable("its output is overwritten in place")
+            raise Unsuitable(f"the output of {path} is overwritten in place")
         if any(given in call.moved for _, given in pairs):
-            raise Unsuitable("it writes into its input")
+            raise Unsuitable(f"{path} writes into its input")
+        if hold == "residual" and not pairs:
+            raise Unsuitable(f"{path} returns nothing of the shape of what it is given")
         return call
 
     def _silent(self, held: Sequence[str], reached: set[Edge]) -> tuple[str, ...]:
