@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from hasten import load as loading
 from hasten.adapters.card import save_bundle
 from hasten.core.model import Call, Model
 from hasten.core.process import VP, V
-from hasten.errors import ModelError
+from hasten.errors import MissingExtra, ModelError
 from hasten.load import bundled, load
 from hasten.models.uvit import UViT
 
@@ -41,12 +43,16 @@ def test_a_bundle_is_found_by_name_and_by_folder(
     model = Model(UViT(**config), VP(), V(), (1, 8, 8), Call(), name="tiny")
     save_bundle(tmp_path / "tiny", model, {"factory": "uvit", **config}, {"about": "a test"})
     monkeypatch.setattr(loading, "BUNDLED", tmp_path)
+    (tmp_path / "critic").mkdir()
+    (tmp_path / "critic" / "card.toml").write_text('[judge]\nname = "critic"\n')
     entries = {entry.name: entry for entry in bundled()}
     assert set(entries) == {"mixture", "tiny"}
     assert entries["tiny"].card["about"] == "a test"
     assert entries["tiny"].folder == tmp_path / "tiny"
     x = torch.randn(1, 1, 8, 8)
     assert torch.equal(load("tiny").denoise(x, 1.0), load(tmp_path / "tiny").denoise(x, 1.0))
+    with pytest.raises(ModelError, match="judge"):
+        load("critic")
     with pytest.raises(ModelError, match="did you mean tiny"):
         load("tinny")
 
@@ -159,3 +165,25 @@ def test_an_id_that_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     assert load("someone/thing").name == "thing"
     assert asked == [("someone/thing", ["*.json", "*.safetensors"])]
+
+
+def test_without_diffusers_only_diffusers_folders_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(MissingExtra, match=r"hasten\[diffusers\]"):
+        load(tmp_path)
+    assert load("mixture").kind == "toy"
+
+
+def test_loading_a_model_of_our_own_imports_no_foreign_library() -> None:
+    code = (
+        "import sys; from hasten.load import load; load('mixture'); "
+        "sys.exit(any(m in sys.modules for m in ('diffusers', 'transformers', 'huggingface_hub')))"
+    )
+    path = str(Path(__file__).parents[1] / "src")
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, check=False
+    )
+    assert done.returncode == 0

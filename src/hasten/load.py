@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, final
 
-from hasten.adapters.card import CARD, load_bundle, read_card
+from hasten.adapters.card import CARD, is_model, load_bundle, read_card
 from hasten.adapters.diffusers.hub import download
 from hasten.adapters.diffusers.load import is_folder, load_folder
 from hasten.core.model import Model
@@ -55,9 +55,10 @@ def bundled() -> list[Entry]:
     """
     toy = {"about": "a Gaussian mixture with an exact denoiser; no weights"}
     entries = [Entry("mixture", "toy", toy)]
-    for path in BUNDLED.glob(f"*/{CARD}"):
-        card = read_card(path.parent)
-        entries.append(Entry(path.parent.name, card["kind"], card, path.parent))
+    for folder in (path.parent for path in BUNDLED.glob(f"*/{CARD}")):
+        if is_model(folder):
+            card = read_card(folder)
+            entries.append(Entry(folder.name, card["kind"], card, folder))
     return sorted(entries, key=lambda entry: entry.name)
 
 

@@ -23,6 +23,15 @@ def test_only_our_own_files_are_copied() -> None:
     assert not is_free("hasten.not_there")
 
 
+def test_other_imports_may_stand_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = types.ModuleType("hasten.pretend")
+    package.__path__ = [str(tmp_path)]
+    monkeypatch.setitem(sys.modules, "hasten.pretend", package)
+    text = "from hasten.errors import PlanError\ndef f():\n    from math import pi\n    return pi\n"
+    (tmp_path / "mine.py").write_text(text)
+    assert closure("hasten.pretend.mine")["mine.py"] == text.replace("hasten", "")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -83,6 +83,15 @@ def read_card(folder: Path) -> dict[str, Any]:
     return read_facts(folder / CARD)
 
 
+def is_model(folder: Path) -> bool:
+    """Whether the card in a folder is a model's; judges have cards too, but no process.
+
+    Raises:
+        ModelError: If the card cannot be read.
+    """
+    return "process" in _toml(folder / CARD)
+
+
 def read_facts(path: Path, more: frozenset[str] = frozenset()) -> dict[str, Any]:
     """The facts in a card or in another file of its form, keys checked.
 
@@ -93,10 +102,13 @@ def read_facts(path: Path, more: frozenset[str] = frozenset()) -> dict[str, Any]
     Raises:
         ModelError: If it is missing, unreadable, incomplete, or has unknown keys.
     """
-    try:
-        card = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
-        raise ModelError(f"this card cannot be read: {cause}", where=str(path)) from cause
+    card = _toml(path)
+    if "judge" in card and "process" not in card:
+        raise ModelError(
+            "this is a judge of samples, not a model to sample from",
+            where=str(path),
+            hint="give it as --judge",
+        )
     _only(card, _KNOWN | more, _NEEDED, str(path))
     tables = _KNOWN - {"name", "kind", "shape", "clip", "codec", "weights", "about"}
     for key in tables & card.keys():
@@ -218,6 +230,13 @@ def update_card(folder: Path, facts: Mapping[str, Any]) -> None:
     """
     _only(dict(facts), _FREE, set(), "facts")
     _write_card(folder, {**read_card(folder), **facts})
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
+        raise ModelError(f"this card cannot be read: {cause}", where=str(path)) from cause
 
 
 def _write_card(folder: Path, card: Mapping[str, Any]) -> None:

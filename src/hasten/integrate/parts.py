@@ -60,12 +60,12 @@ def _source(module: str) -> str:
 def _imports(source: str, module: str) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "hasten":
-            found.append(str(node.module))
-        plain = isinstance(node, ast.Import) and any(
-            alias.name.split(".")[0] == "hasten" for alias in node.names
-        )
-        indented = isinstance(node, ast.ImportFrom) and found and node.col_offset
-        if plain or indented or "hasten" in found:
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        own = [name for name in names if name.split(".")[0] == "hasten"]
+        copied = isinstance(node, ast.ImportFrom) and not node.col_offset and "hasten" not in own
+        if own and not copied:
             raise ModelError(f"{module} imports hasten in a way that cannot be copied")
+        found += own
     return found
