@@ -246,14 +246,16 @@ def verify(model: Model, cut: Cut) -> str:
             if not torch.equal(inputs.ask(model), plain):
                 return "the net does not repeat itself"
             if ran != wrapped:
-                return f"{min(wrapped - ran)} is not called through its parent"
+                return f"{min(wrapped - ran)} does not always run"
             ran.clear()
             clock.tick(1, Row(1.0, Combination(1.0), 1, reuse=HOLD))
             # twice, because what is kept might be overwritten when it is used
             if not all(torch.equal(inputs.ask(model), plain) for _ in range(2)):
                 return "held from the same input, it gives another output"
             if ran:
-                return f"{min(ran)} runs although it is held"
+                return (
+                    f"{min(ran)} is not called through its parent, so it runs although it is held"
+                )
         except HastenError as error:
             return error.what
         finally:
