@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -86,11 +87,13 @@ class Moments:
                 f"{len(table)} samples cannot fill {cells} groups",
                 hint=f"draw at least {cells}; a distance needs several times its features",
             )
-        parts = [table[i].astype(np.float64) for i in np.array_split(scattered(len(table)), cells)]
+        order = np.array_split(scattered(len(table)), cells)
+        # torch, not numpy, multiplies and decomposes here: it keeps to the number of threads set
+        parts = [torch.from_numpy(table[i]).double() for i in order]
         return cls(
             np.array([len(part) for part in parts], dtype=np.float64),
-            np.stack([part.sum(axis=0) for part in parts]),
-            np.stack([part.T @ part for part in parts]),
+            torch.stack([part.sum(dim=0) for part in parts]).numpy(),
+            torch.stack([part.T @ part for part in parts]).numpy(),
         )
 
     def groups(self, k: int) -> Moments:
@@ -140,7 +143,7 @@ class Gaussian:
     @functools.cached_property
     def root(self) -> Floats:
         """``r`` [d, rank] with ``r r^T = cov``; directions without variance are left out."""
-        values, vectors = np.linalg.eigh(self.cov)
+        values, vectors = (x.numpy() for x in torch.linalg.eigh(torch.from_numpy(self.cov)))
         kept = values > max(float(values[-1]), 0.0) * 1e-14
         found: Floats = vectors[:, kept] * np.sqrt(values[kept])
         return found
@@ -152,8 +155,8 @@ class Gaussian:
         roots of the eigenvalues of ``r^T C' r``, which is symmetric, so nothing complex ever
         appears.
         """
-        cov = other.cov
-        values = np.linalg.eigvalsh(self.root.T @ cov @ self.root)
+        cov, root = other.cov, torch.from_numpy(self.root)
+        values = torch.linalg.eigvalsh(root.T @ torch.from_numpy(cov) @ root).numpy()
         shift = np.square(other.mean - self.mean).sum(-1)
         spread = np.trace(self.cov) + np.trace(cov, axis1=-2, axis2=-1)
         found: Floats = shift + spread - 2 * np.sqrt(np.maximum(values, 0)).sum(-1)

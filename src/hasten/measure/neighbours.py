@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -28,16 +29,19 @@ def kid(
     if len(table) < 2 * SPREAD_GROUPS:
         raise BudgetError(f"{len(table)} samples are too few", hint=f"draw {2 * SPREAD_GROUPS}")
     order = np.array_split(scattered(len(table)), SPREAD_GROUPS)
-    groups = [table[i].astype(np.float64) for i in order]
-    size = np.array([len(group) for group in groups], dtype=np.float64)
+    x = table[np.concatenate(order)].astype(np.float64)
+    size = np.array([len(group) for group in order], dtype=np.float64)
+    starts = np.cumsum([0, *size[:-1]]).astype(int)
     real, m = reference.features.astype(np.float64), len(reference.features)
-    within = (_kernel_sum(real, real) - _kernel_diagonal(real)) / (m * (m - 1))
-    cross = np.array([_kernel_sum(group, real) for group in groups])
-    pairs = np.zeros((SPREAD_GROUPS, SPREAD_GROUPS))
-    for g, left in enumerate(groups):
-        for h, right in enumerate(groups[: g + 1]):
-            pairs[g, h] = pairs[h, g] = _kernel_sum(left, right)
-        pairs[g, g] -= _kernel_diagonal(left)
+    within = (_kernel(real, real).sum() - _diagonal(real).sum()) / (m * (m - 1))
+    cross = np.array([_kernel(group, real).sum() for group in np.split(x, starts[1:])])
+    pairs = np.stack(
+        [
+            np.add.reduceat(_kernel(group, x).sum(axis=0), starts)
+            for group in np.split(x, starts[1:])
+        ]
+    )
+    pairs -= np.diag(np.add.reduceat(_diagonal(x), starts))
 
     def value(inside: Any, outside: Any, n: Any) -> Any:
         return inside / (n * (n - 1)) + within - 2 * outside / (n * m)
@@ -88,9 +92,12 @@ def density_coverage(
     )
 
 
-def _kernel_sum(a: Floats, b: Floats) -> float:
-    return float(np.power(a @ b.T / a.shape[1] + 1, 3).sum())
+def _kernel(a: Floats, b: Floats) -> Floats:
+    inner = torch.from_numpy(a) @ torch.from_numpy(b).T
+    found: Floats = inner.div_(a.shape[1]).add_(1).pow_(3).numpy()
+    return found
 
 
-def _kernel_diagonal(a: Floats) -> float:
-    return float(np.power(np.square(a).sum(axis=1) / a.shape[1] + 1, 3).sum())
+def _diagonal(a: Floats) -> Floats:
+    found: Floats = np.power(np.square(a).sum(axis=1) / a.shape[1] + 1, 3)
+    return found

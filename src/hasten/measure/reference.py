@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -206,9 +207,7 @@ class Reference:
 
 def squared_distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> Floats:
     """Squared Euclidean distances [len(a), len(b)]."""
-    left, right = a.astype(np.float64), b.astype(np.float64)
-    inner = left @ right.T
-    found: Floats = np.maximum(
-        np.square(left).sum(1)[:, None] + np.square(right).sum(1) - 2 * inner, 0
-    )
+    left, right = torch.from_numpy(a).double(), torch.from_numpy(b).double()
+    across = left.square().sum(1)[:, None] + right.square().sum(1) - 2 * left @ right.T
+    found: Floats = across.clamp_(min=0).numpy()
     return found
