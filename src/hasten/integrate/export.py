@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from hasten.adapters.card import FACTORIES
 from hasten.adapters.diffusers.load import Latent, is_net
 from hasten.adapters.diffusers.save import save_folder
-from hasten.core.method import Transform, refuse
+from hasten.core.method import Tactic, Transform, refuse
 from hasten.core.model import Call, Identity, Model, Pixels
 from hasten.core.plan import Plan, to_dict
 from hasten.errors import MethodError, ModelError, OutputError, RunError
@@ -115,7 +115,7 @@ def _resolved(model: Model, recipe: Recipe | Plan) -> tuple[Model, Plan, tuple[s
     for method in recipe.ordered:
         if isinstance(method, Transform):
             model = method.apply(model, method.prepare(model, (), rng))
-        elif not getattr(method, "reuses", False):
+        elif not (isinstance(method, Tactic) and method.reuses):
             raise MethodError(
                 f"{method.name} changes the net while it runs and cannot leave hasten",
                 where=model.name,

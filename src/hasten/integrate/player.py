@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.export.passes import move_to_device_pass
 
 KINDS = {
     "F64": torch.float64,
@@ -137,6 +136,8 @@ class Player:
         if facts["form"] == "program":
             program = torch.export.load(self.folder / "net.pt2")
             if self.device != "cpu":
+                from torch.export.passes import move_to_device_pass
+
                 program = move_to_device_pass(program, self.device)
             net: nn.Module = program.module()
             return net
