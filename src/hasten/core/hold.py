@@ -15,7 +15,7 @@ depend on them after all, the sampler stops in words instead of drawing somethin
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, final
 
 import torch
@@ -98,7 +98,7 @@ class Gate(Wrapped):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the net."""
-        leaves = pytree.tree_leaves((args, kwargs))
+        leaves = _leaves(args, kwargs)
         self.keeper.begin([_form(leaf) for leaf in leaves if isinstance(leaf, Tensor)])
         try:
             return self.inner(*args, **kwargs)
@@ -127,20 +127,21 @@ class Held(Wrapped):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run and keep, or return what is kept."""
-        if self.keeper.holding:
-            outputs, inputs, spec = self.keeper.recall(self.path)
-            outputs = list(outputs)
-            given = pytree.tree_leaves((args, kwargs)) if self.streams else ()
-            for (out, position), x in zip(self.streams, inputs, strict=True):
-                outputs[out] = outputs[out] + (given[position] - x)
-            return pytree.tree_unflatten(outputs, spec)
+        keeper = self.keeper
+        if keeper.holding:
+            outputs, inputs, spec = keeper.recall(self.path)
+            if inputs:
+                outputs, given = list(outputs), _leaves(args, kwargs)
+                for (out, position), x in zip(self.streams, inputs, strict=True):
+                    outputs[out] = outputs[out] + (given[position] - x)
+            return _assemble(outputs, spec)
         result = self.inner(*args, **kwargs)
-        if self.keeper.memory is not None:
-            leaves, spec = pytree.tree_flatten(result)
-            given = pytree.tree_leaves((args, kwargs)) if self.streams else ()
+        if keeper.memory is not None:
+            leaves, spec = _take_apart(result)
+            given = _leaves(args, kwargs) if self.streams else ()
             inputs = [given[position].detach() for _, position in self.streams]
             outputs = [x.detach() if isinstance(x, Tensor) else x for x in leaves]
-            self.keeper.memory[self.path] = outputs, inputs, spec
+            keeper.memory[self.path] = outputs, inputs, spec
         return result
 
 
@@ -156,10 +157,10 @@ class Silent(Wrapped):
         """Run, or return NaN of the shape last seen."""
         if self.keeper.holding:
             forms, spec = self.keeper.recall(self.path)
-            return pytree.tree_unflatten([_blank(form) for form in forms], spec)
+            return _assemble([_blank(form) for form in forms], spec)
         result = self.inner(*args, **kwargs)
         if self.keeper.memory is not None:
-            leaves, spec = pytree.tree_flatten(result)
+            leaves, spec = _take_apart(result)
             self.keeper.memory[self.path] = [_form(leaf) for leaf in leaves], spec
         return result
 
@@ -184,6 +185,21 @@ def install(edit: Wraps, clock: Clock, cut: Cut) -> None:
     for path in cut.silent:
         edit.wrap(path, lambda inner, p=path: Silent(inner, keeper, p))  # type: ignore[misc]
     edit.wrap("", lambda inner: Gate(inner, keeper))
+
+
+def _leaves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[Any]:
+    # the general way costs as much as a small layer, and mostly the arguments are plain tensors
+    if not kwargs and all(isinstance(x, Tensor) or x is None for x in args):
+        return args
+    return pytree.tree_leaves((args, kwargs))
+
+
+def _take_apart(result: Any) -> tuple[list[Any], pytree.TreeSpec | None]:
+    return ([result], None) if isinstance(result, Tensor) else pytree.tree_flatten(result)
+
+
+def _assemble(leaves: Sequence[Any], spec: pytree.TreeSpec | None) -> Any:
+    return leaves[0] if spec is None else pytree.tree_unflatten(leaves, spec)
 
 
 def _form(leaf: Any) -> Any:
