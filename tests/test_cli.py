@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from hasten import cli
-from hasten.cli import talk
+from hasten.cli import talk, tuning
+from hasten.core.model import Model
 from hasten.errors import PlanError
+from hasten.tune.outcome import Outcome
 from report import runs
 
 RECIPE = 'hasten = 1\n[plan]\nsolver = "dpmpp_2m"\ngrid = "karras"\nsteps = 6\n'
@@ -274,3 +277,112 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
     assert said == ""
     assert err.strip() == "Stopped."
     assert not out.exists()
+
+
+def test_json_of_a_tuned_model_has_exactly_these_keys(tmp_path: Path) -> None:
+    facts = runs.result(tmp_path)
+    answer = tuning.answer(facts | {"fewer_steps": None})
+    assert list(answer) == ["model", "baseline", "best", "fewer_steps", "report", "run"]
+    assert answer["fewer_steps"] is None
+    assert set(answer["best"]) == {
+        *("recipe", "seconds_per_sample", "batch", "device", "dtype", "threads", "nfe"),
+        *("speedup", "verdict", "distance", "distance_ratio", "n"),
+    }
+    assert set(answer["best"]["distance_ratio"]) == {"value", "low", "high"}
+
+
+def test_tune_asks_for_what_was_said_and_shows_what_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def study(model: Model, *, progress: Any, **given: Any) -> Outcome:
+        asked.update(given, model=model.name)
+        progress("search", 0.5, "half way")
+        return Outcome.read(runs.write(given["run"]))
+
+    monkeypatch.setattr("hasten.tune.run.tune", study)
+    run = tmp_path / "run"
+    words = ("--objective", "throughput", "--margin", 0.1, "--only", "plan", "--batch", 32)
+    result = hasten("tune", "mixture", "--run", run, *words, "--format", "json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert answer["run"] == str(run)
+    assert Path(answer["report"]).is_file()
+    assert asked["model"] == "mixture"
+    assert (asked["objective"], asked["margin"]) == ("throughput", 0.1)
+    assert (asked["only"], asked["batch"], asked["trials"]) == ("plan", 32, 120)
+    assert asked["resume"] is None
+    assert "search ..." in result.stderr
+    # the folder now holds a run: a demo goes on with it
+    (run / "facts.json").write_text("{}")
+    result = hasten("tune", "mixture", "--run", run, "--demo")
+    assert asked["resume"] == run
+    assert asked["trials"] < 120
+    assert "hasten (dpmpp_2m, 8 steps" in result.stdout
+    assert "best.toml" in result.stderr
+
+
+def test_a_stopped_study_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def study(model: Model, **_: Any) -> Outcome:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hasten.tune.run.tune", study)
+    result = hasten("tune", "mixture", "--run", tmp_path / "run")
+    failed(result, f"hasten tune mixture --resume {tmp_path / 'run'}", code=talk.STOPPED)
+
+
+def test_measure_and_compare(tmp_path: Path, recipe: Path) -> None:
+    words = ("-n", 100, "--seed", 1, "--no-memory", "--format", "json", "--pairs", 7)
+    facts = json.loads(hasten("measure", "mixture", "-r", recipe, *words).stdout)
+    assert facts["nfe"] == 6
+    assert facts["quality"]["against"] == "own"
+    assert facts["seconds_per_sample"]["value"] > 0
+    words = words[:4] + words[5:]
+    found = json.loads(hasten("compare", "mixture", recipe, recipe, *words).stdout)["recipes"]
+    assert all(entry["verdict"]["n"] == 100 for entry in found)
+    # the same recipe on the same seeds: the same samples, so the same verdict
+    assert found[0]["verdict"]["ratio"] == found[1]["verdict"]["ratio"]
+    assert found[0]["difference"] == found[1]["difference"]
+    without = hasten("compare", "mixture", recipe, "-n", 0, "--pairs", 7)
+    assert "recipe.toml" in without.stdout
+
+
+def test_export_goes_where_it_is_told(tmp_path: Path, recipe: Path) -> None:
+    folder = tmp_path / "out"
+    result = hasten("export", "mixture", "-r", recipe, "-o", folder)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(folder)
+    assert (folder / "sample.py").is_file()
+
+
+CONFIG = """
+name = "small"
+kind = "image"
+shape = [1, 8, 8]
+codec = "pixels"
+clip = 1.0
+net = {factory = "uvit", size = 8, channels = 1, patch = 4, width = 16, depth = 2, heads = 2}
+process = {name = "vp"}
+prediction = {name = "v"}
+[train]
+images = 64
+batch = 16
+every = 2
+"""
+
+
+def test_train_then_sample(tmp_path: Path, recipe: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1), np.uint8)
+    np.savez(tmp_path / "images.npz", images=images)
+    (tmp_path / "config.toml").write_text(CONFIG)
+    words = ("--data", tmp_path / "images.npz", "-o", tmp_path / "out")
+    result = hasten("train", tmp_path / "config.toml", *words)
+    assert result.exit_code == 0, result.output
+    model = result.stdout.strip()
+    assert model == str(tmp_path / "out" / "model")
+    out = tmp_path / "grid.png"
+    result = hasten("sample", model, "-r", recipe, "-n", 4, "-o", out)
+    assert result.exit_code == 0, result.output
+    with Image.open(out) as sheet:
+        assert sheet.size == (22, 22)

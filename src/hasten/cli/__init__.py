@@ -48,6 +48,7 @@ def _options(
 
 
 for command, summary in (
+    (tuning.tune, "Find the fastest way to sample, and prove it."),
     (sampling.sample, "Sample from a model."),
     (checking.check, "What a recipe would do, and what stands in its way."),
     (checking.inspect, "A model's process, size, cost and sites."),

@@ -76,7 +76,8 @@ def info(
     """Show what a set of images holds."""
     from hasten.data.images import load_images, splits_of
 
-    found = [_part(load_images(path, part), part or "all") for part in splits_of(path)]
+    parts = splits_of(path) if path.exists() else (None,)
+    found = [_part(load_images(path, part), part or "all") for part in parts]
     if form is talk.Format.JSON:
         talk.emit_json(found)
         return

@@ -36,7 +36,7 @@ from hasten.errors import HastenError
 
 OK, FINDING, USAGE, FAULT, STOPPED = 0, 1, 2, 3, 130
 
-people = Console(stderr=True, highlight=False, soft_wrap=False)
+people = Console(stderr=True, highlight=False)
 """Where hasten talks."""
 
 
@@ -89,20 +89,15 @@ class Guarded(TyperGroup):
 
 def say(text: str, style: str = "") -> None:
     """One line to the user."""
-    people.print(Text(text, style=style))
+    people.print(Text(text, style=style), soft_wrap=True)
 
 
 def complain(what: str, where: str = "", hint: str = "") -> None:
     """What is wrong, where, and what to do about it, each on its own line."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    grid.add_row(Text("error", style="bold red"), Text(what, style="bold"))
-    if where:
-        grid.add_row("where", Text(where))
-    if hint:
-        grid.add_row("what to do", Text(hint))
-    people.print(grid)
+    people.print(Text("error       ", style="bold red") + Text(what, style="bold"), soft_wrap=True)
+    for name, text in (("where", where), ("what to do", hint)):
+        if text:
+            people.print(Text(f"{name:<12}", style="dim") + Text(text), soft_wrap=True)
 
 
 def emit_json(data: Any) -> None:
@@ -161,13 +156,16 @@ def _print(what: Table, *, apart: bool) -> None:
 class Advance(Protocol):
     """What a long piece of work calls as it goes on."""
 
-    def __call__(self, done: float, total: float | None = None, text: str = "") -> None:
+    def __call__(
+        self, done: float, total: float | None = None, text: str = "", detail: str = ""
+    ) -> None:
         """Say how far it is.
 
         Args:
             done: What is done, in any unit.
             total: What there is to do in all, if known.
-            text: What is being done now.
+            text: What is being done now; time left is counted anew when this changes.
+            detail: More about it, which may change all the time.
         """
 
 
@@ -189,14 +187,19 @@ def progress(text: str) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[detail]}"),
     )
     with Progress(*columns, console=people, transient=True) as bar:
-        task = bar.add_task(text, total=None)
+        task, now = bar.add_task(text, total=None, detail=""), text
 
-        def advance(done: float, total: float | None = None, text: str = "") -> None:
-            if text:
-                bar.update(task, description=text)
-            bar.update(task, completed=done, total=total)
+        def advance(
+            done: float, total: float | None = None, text: str = "", detail: str = ""
+        ) -> None:
+            nonlocal now
+            if text and text != now:
+                now = text
+                bar.reset(task, description=text)
+            bar.update(task, completed=done, total=total, detail=detail)
 
         yield advance
 
@@ -220,13 +223,15 @@ class _Lines:
     """Progress for a log file: the name of each stage once, nothing that moves."""
 
     def __init__(self, text: str) -> None:
-        self._last = text
+        self._said = {text}
         say(f"{text} ...")
 
-    def __call__(self, done: float, total: float | None = None, text: str = "") -> None:
-        del done, total  # a file has no bar
-        if text and text != self._last:
-            self._last = text
+    def __call__(
+        self, done: float, total: float | None = None, text: str = "", detail: str = ""
+    ) -> None:
+        del done, total, detail  # a file has no bar
+        if text and text not in self._said:
+            self._said.add(text)
             say(f"{text} ...")
 
 

@@ -41,7 +41,7 @@ def train(
             out,
             minutes=float("inf") if minutes is None else minutes,
             device=device,
-            progress=lambda seen, total, loss: advance(seen, total, f"loss {loss:.4f}"),
+            progress=lambda seen, total, loss: advance(seen, total, detail=f"loss {loss:.4f}"),
         )
     talk.say(f"{state.step:,} steps done")
     typer.echo(str(out / "model"))

@@ -2,12 +2,182 @@
 
 from __future__ import annotations
 
+import enum
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hasten.cli import choices
+from hasten.cli import choices, subjects, talk
+
+if TYPE_CHECKING:
+    from hasten.report.story import Story
+
+_ARM = (
+    "recipe",
+    "seconds_per_sample",
+    "batch",
+    "device",
+    "dtype",
+    "threads",
+    "nfe",
+    "speedup",
+    "verdict",
+    "distance",
+    "distance_ratio",
+    "n",
+)
+
+_BUDGET = {
+    False: {"trials": 120, "search_samples": 1000, "max_samples": 10_000},
+    True: {"trials": 60, "search_samples": 500, "max_samples": 4000},
+}
+"""What a study may spend, and what one for a first look may: the tests at the end are the same."""
+
+
+class Objective(enum.StrEnum):
+    """What is to be fast."""
+
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+
+
+class Only(enum.StrEnum):
+    """What the search is confined to."""
+
+    PLAN = "plan"
+
+
+def tune(
+    model: choices.ModelName,
+    objective: Annotated[
+        Objective, typer.Option(help="One sample at a time, or many in total.")
+    ] = Objective.LATENCY,
+    margin: Annotated[
+        float, typer.Option(help="Share of the reference's distance that is granted.")
+    ] = 0.05,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Real samples in any readable form; by default those behind the judge, else the "
+            "model's own converged samples.",
+            show_default=False,
+        ),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="Name or folder of a judge; by default the card's.", show_default=False),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(help="Candidates the search may try. [default: 120]", show_default=False),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Cap on the search's time (not reproducible).", show_default=False),
+    ] = None,
+    max_samples: Annotated[
+        int | None,
+        typer.Option(
+            help="Most samples a finalist is judged on. [default: 10000]", show_default=False
+        ),
+    ] = None,
+    only: Annotated[
+        Only | None, typer.Option(help="Leave out every reuse of features.", show_default=False)
+    ] = None,
+    guidance: choices.Guidance = 1.0,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Samples in one pass when timing. [default: 1, for throughput 64]",
+            show_default=False,
+        ),
+    ] = None,
+    device: choices.Device = None,
+    dtype: choices.Dtype = None,
+    threads: choices.Threads = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all but the final, fresh seeds.")] = 0,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="A new run folder; by default runs/MODEL-1.", show_default=False),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Go on with this run, with the settings it began with.", show_default=False
+        ),
+    ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="A small study; goes on with RUN if it exists.")
+    ] = False,
+    form: choices.Output = talk.Format.TABLE,
+) -> None:
+    """Find the fastest way to sample within a quality budget, and prove it on fresh seeds.
+
+    Writes a run folder with the recipes, every figure and report.html; a stopped run is continued
+    with --resume.
+    """
+    subjects.as_device(device)
+    subjects.as_dtype(dtype)
+    net = subjects.open_model(model)
+    folder = resume or run or _fresh(net.name)
+    if demo and (folder / "facts.json").is_file():
+        resume = folder
+    from hasten.report import read, write
+    from hasten.tune.run import tune as search
+
+    talk.say(f"{net.name}, run folder {folder}")
+    again = f"hasten tune {model} --resume {folder}"
+    with talk.progress("beginning") as advance, talk.resumable(again):
+        outcome = search(
+            net,
+            objective=objective.value,
+            margin=margin,
+            reference=reference,
+            judge=judge,
+            minutes=minutes,
+            only=only.value if only else "",
+            guidance=guidance,
+            batch=batch,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+            seed=seed,
+            run=folder,
+            resume=resume,
+            trials=trials if trials is not None else _BUDGET[demo]["trials"],
+            search_samples=_BUDGET[demo]["search_samples"],
+            max_samples=max_samples if max_samples is not None else _BUDGET[demo]["max_samples"],
+            progress=lambda stage, share, message: advance(share, 1.0, stage, message),
+        )
+        advance(0, None, "report")
+        page = write(outcome.folder)
+    if form is talk.Format.JSON:
+        talk.emit_json(answer(outcome.facts))
+        return
+    _print(read(outcome.folder))
+    talk.say(f"\n{outcome.message}")
+    talk.say(f"report  {page}")
+    if outcome.best is not None:
+        talk.say(f"recipe  {outcome.folder / 'best.toml'}")
+
+
+def answer(facts: Any) -> dict[str, Any]:
+    """What ``--format json`` prints of a ``result.json``; the rest stays in the run folder."""
+
+    def arm(name: str) -> dict[str, Any] | None:
+        return {key: facts[name][key] for key in _ARM} if facts[name] else None
+
+    return {
+        "model": facts["model"],
+        "baseline": arm("baseline"),
+        "best": arm("best"),
+        "fewer_steps": arm("fewer_steps"),
+        "report": facts["report"],
+        "run": facts["run"],
+    }
 
 
 def report(
@@ -23,3 +193,23 @@ def report(
     from hasten.report import write
 
     typer.echo(str(write(run, out)))
+
+
+def _print(story: Story) -> None:
+    from hasten.report import tables
+
+    columns = [(">" if column.figures else "") + column.name for column in tables.VERDICTS]
+    rows = [
+        [f"{cell.value} ({cell.detail})" if cell.detail else cell.value for cell in line.cells]
+        for line in tables.verdicts(story)
+    ]
+    talk.emit_table(columns, rows)
+
+
+def _fresh(name: str) -> Path:
+    """A run folder that does not exist; chosen here so that Ctrl-C can name it."""
+    stem = re.sub(r"[^\w.-]+", "-", name).strip("-") or "model"
+    number = 1
+    while (path := Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return path

@@ -10,6 +10,7 @@ from hasten.report.story import Story
 from hasten.report.values import Arm
 from hasten.report.words import (
     count,
+    digits,
     ends,
     factor,
     percent,
@@ -51,8 +52,9 @@ def _verdicts(story: Story) -> list[Note]:
             )
         )
     for arm in story.judged:
-        name = sampler(arm)
-        if arm.verdict == "undecided":
+        if arm.role == "baseline" and arm.verdict in ("outside", "undecided"):
+            found.append(_poor_baseline(arm))
+        elif arm.verdict == "undecided":
             more = (
                 f"about {count(arm.n_needed)} samples would decide"
                 if math.isfinite(arm.n_needed)
@@ -60,29 +62,47 @@ def _verdicts(story: Story) -> list[Note]:
             )
             found.append(
                 Note(
-                    f"Undecided: {name}",
-                    f"{factor(arm.speedup.value)} the baseline's speed; the ratio's interval "
-                    f"({ends(arm.ratio)}) holds the margin at n = {count(arm.n)}; {more}.",
+                    f"Undecided: {sampler(arm)}",
+                    f"{factor(arm.speedup.value)} the baseline's speed; {_distance(arm)} does not "
+                    f"tell on which side of the margin it lies (n = {count(arm.n)}); {more}.",
                 )
             )
         elif arm.verdict == "outside":
             found.append(
                 Note(
-                    f"Outside: {name}",
-                    f"{factor(arm.speedup.value)} the baseline's speed, but its distance ratio is "
-                    f"{ratio(arm.ratio.value)}{_in(arm)}.",
+                    f"Outside: {sampler(arm)}",
+                    f"{factor(arm.speedup.value)} the baseline's speed, but {_distance(arm)} lies "
+                    "above the margin.",
                 )
             )
     return found
 
 
-def _in(arm: Arm) -> str:
-    return f" ({ends(arm.ratio)})" if arm.ratio.wide else ""
+def _poor_baseline(arm: Arm) -> Note:
+    return Note(
+        f"The baseline itself is {arm.verdict}",
+        f"{sampler(arm)} is further from the reference set than the converged ODE, and recipes are "
+        f"held against the better of the two: {_distance(arm)}.",
+    )
+
+
+def _distance(arm: Arm) -> str:
+    if not arm.ratio.known:
+        return f"the distance {digits(arm.distance)}"
+    interval = f" ({ends(arm.ratio)})" if arm.ratio.wide else ""
+    return f"the distance ratio {ratio(arm.ratio.value)}{interval}"
 
 
 def _search(story: Story) -> list[Note]:
     found = []
     best, over = story.best, story.over_fewer
+    if story.stock:
+        found.append(
+            Note(
+                "The search brought nothing",
+                "No searched recipe that passed is faster than a stock sampler with fewer steps.",
+            )
+        )
     if best is not None and over.known and over.low <= 1.05:
         found.append(
             Note(

@@ -84,7 +84,7 @@ def _plots(story: Story) -> dict[str, Markup]:
     timed = any(len(arm.pairs) > 1 for arm in story.trio if arm.role != "baseline")
     possible = {
         "quality": (
-            any(arm.ratio.known for arm in story.judged),
+            bool(plots.comparable(story)),
             plots.quality_over_time,
             "Time per sample against distance ratio of every judged recipe",
         ),

@@ -40,7 +40,7 @@ def quality_over_time(story: Story, width: float) -> Figure:
     """Every judged arm: time per sample against distance ratio, with intervals and margin."""
     figure = canvas(width, 380)
     axes = frame(figure, left=52, right=110 if width > 500 else 70, bottom=46, top=24)
-    arms = [a for a in story.judged if a.ratio.known and a.seconds > 0 and a.role != "converged"]
+    arms = comparable(story)
     limit = _limit(story)
     low, high = _ratio_range(arms, limit)
     axes.set_ylim(low, high)
@@ -347,6 +347,11 @@ def _ratio_range(arms: Sequence[Arm], limit: float) -> tuple[float, float]:
     low = max(min(*values, 1.0) - 0.5 * room, 1 - 4 * room)
     high = min(max(*values, limit) + 0.6 * room, limit + 3 * room)
     return low, high
+
+
+def comparable(story: Story) -> list[Arm]:
+    """Arms with a distance ratio and a time; the converged ODE is not one, but a line."""
+    return [a for a in story.judged if a.ratio.known and a.seconds > 0 and a.role != "converged"]
 
 
 def has_points(points: Sequence[Point]) -> bool:

@@ -5,6 +5,7 @@ The folder's contents are described in ``docs/result.md``.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import zipfile
@@ -57,6 +58,12 @@ class Story:
     def hero(self) -> Arm | None:
         """The arm the report is about: the best, or else the finalist nearest to the margin."""
         return self.best or self.closest
+
+    @property
+    def stock(self) -> bool:
+        """Whether the best is a stock sampler, so that searching brought nothing."""
+        best, fewer = self.best, self.fewer_steps
+        return best is not None and fewer is not None and best.fingerprint == fewer.fingerprint
 
     @property
     def trio(self) -> tuple[Arm, ...]:
@@ -122,10 +129,20 @@ def _load(folder: Path) -> dict[str, Any]:
 
 
 def _story(folder: Path, facts: Mapping[str, Any]) -> Story:
-    def arm(role: str) -> Arm | None:
-        return Arm.of(facts[role], role, folder) if facts.get(role) else None
-
     baseline = Arm.of(facts["baseline"], "baseline", folder)
+
+    def make(table: Mapping[str, Any], role: str) -> Arm:
+        arm = Arm.of(table, role, folder)
+        if arm.speedup.known or not arm.predicted > 0:
+            return arm
+        return dataclasses.replace(arm, speedup=Interval(baseline.predicted / arm.predicted))
+
+    def arm(role: str) -> Arm | None:
+        return make(facts[role], role) if facts.get(role) else None
+
+    def several(key: str, role: str) -> tuple[Arm, ...]:
+        return tuple(make(table, role) for table in facts.get(key) or ())
+
     seeds, samples = _samples(folder, facts.get("samples") or {})
     return Story(
         folder=folder,
@@ -140,8 +157,8 @@ def _story(folder: Path, facts: Mapping[str, Any]) -> Story:
         fewer_steps=arm("fewer_steps"),
         closest=arm("closest"),
         converged=arm("converged"),
-        finalists=tuple(Arm.of(a, "finalist", folder) for a in facts.get("finalists") or ()),
-        rivals=tuple(Arm.of(a, "rival", folder) for a in facts.get("rivals") or ()),
+        finalists=several("finalists", "finalist"),
+        rivals=several("rivals", "rival"),
         over_fewer=Interval.of(facts.get("best_over_fewer_steps")),
         points=tuple(Point.of(p) for p in facts.get("front") or ()),
         judge=Judge.of(facts["judge"]),

@@ -74,11 +74,10 @@ def verdicts(story: Story) -> tuple[Line, ...]:
 def _verdict(arm: Arm) -> Line:
     name = Cell(ROLE_NAMES.get(arm.role, arm.role), sampler(arm))
     partial = arm.nfe - arm.full_evaluations
-    measured = arm.role != "converged"
     cells = (
         name,
         Cell(arm.verdict or "reference"),
-        Cell(duration(arm.seconds), "" if measured else "predicted"),
+        Cell(duration(arm.seconds), "" if arm.timed else "predicted"),
         Cell(factor(arm.speedup.value), ends(arm.speedup, factor)),
         Cell(count(arm.nfe), f"{partial} partial" if partial else ""),
         Cell(digits(arm.distance)),
@@ -119,7 +118,8 @@ def judge_facts(story: Story) -> dict[str, str]:
         "features": judge.features,
         "reference set": f"{judge.reference} ({reference})" if judge.reference else reference,
         "floor, data to data": digits(judge.floor),
-        "just visible": digits(judge.just_visible),
+        "just visible": digits(judge.just_visible)
+        + (f", {judge.degradation}" if judge.degradation else ""),
         "quality reference": f"{name}, distance {digits(better.distance if better else math.nan)}",
         "margin": f"{percent(judge.margin)}, {digits(judge.margin_abs)} in the metric's units",
         "confidence": f"{percent(judge.confidence)}, shared by {judge.looks} finalists",

@@ -155,6 +155,13 @@ class Arm:
         )
 
     @property
+    def timed(self) -> bool:
+        """Whether the time was measured; else it is the sum of what its rows are known to take."""
+        if self.role == "baseline":
+            return self.seconds != self.predicted
+        return bool(self.pairs)
+
+    @property
     def steps(self) -> int:
         """Steps of the solver."""
         return self.rows[-1].step + 1 if self.rows else self.nfe
@@ -206,6 +213,7 @@ class Judge:
     confidence: float
     looks: int
     floor: float
+    degradation: str = ""
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Judge:
@@ -221,6 +229,7 @@ class Judge:
             confidence=float(facts.get("confidence") or 0.95),
             looks=int(facts.get("looks") or 1),
             floor=_number(facts, "floor"),
+            degradation=str(facts.get("degradation") or ""),
         )
 
 

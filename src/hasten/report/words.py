@@ -146,9 +146,11 @@ def verdict_sentence(story: Story) -> str:
             f"within the margin of {percent(judge.margin)}."
         )
     allowed = f"within {percent(judge.margin)}"
-    figures = f"distance ratio {ratio(hero.ratio.value)}"
-    if hero.ratio.wide:
-        figures += f", interval {ends(hero.ratio)}"
+    if hero.ratio.known:
+        figures = f"distance ratio {ratio(hero.ratio.value)}"
+        figures += f", interval {ends(hero.ratio)}" if hero.ratio.wide else ""
+    else:  # the reference is so close to its own reference set that a ratio has no meaning
+        figures = f"distance {digits(hero.distance)}, margin {digits(judge.margin_abs)}"
     figures += f", n = {count(hero.n)} pairs"
     if hero.verdict == "within":
         return f"Its samples stay {allowed} of the quality reference: {figures}."
@@ -178,6 +180,8 @@ def fewer_sentence(story: Story) -> str:
     fewer, over = story.fewer_steps, story.over_fewer
     if fewer is None:
         return "No stock solver with fewer steps was within the margin on the same seeds."
+    if story.stock:
+        return "It is a stock sampler with fewer steps; the search found nothing faster."
     name = sampler(fewer)
     if not over.known:
         return f"Fewer steps alone ({name}) give {factor(fewer.speedup.value)}."

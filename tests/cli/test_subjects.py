@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hasten.cli import subjects
+from hasten.core.model import Classes, Model
+from hasten.errors import BudgetError, DataError, RecipeError
+from hasten.models.mixture import mixture_model
+
+
+@pytest.fixture
+def model() -> Model:
+    return dataclasses.replace(
+        mixture_model(), classes=Classes(3, null=3, names=("Bag", "Coat", "Boot"))
+    )
+
+
+def labels(model: Model, text: str | None, count: int = 5) -> list[int]:
+    found: list[int] = subjects.conditions(model, count, text, None).tolist()
+    return found
+
+
+def test_classes_are_taken_in_turn(model: Model) -> None:
+    assert labels(model, None) == [0, 1, 2, 0, 1]
+    assert labels(model, "2") == [2] * 5
+    assert labels(model, "boot, 0") == [2, 0, 2, 0, 2]
+    assert labels(model, "none", 2) == [3, 3]
+
+
+@pytest.mark.parametrize("text", ["4", "shoe", "-1", ""])
+def test_unknown_classes_are_refused_by_name(model: Model, text: str) -> None:
+    if not text:
+        assert labels(model, text) == labels(model, None)
+        return
+    with pytest.raises(DataError, match="no class") as caught:
+        labels(model, text)
+    assert "Bag, Coat, Boot" in caught.value.hint
+
+
+def test_a_model_without_classes_takes_none() -> None:
+    assert subjects.conditions(mixture_model(), 4, None, None) is None
+
+
+def test_numbers_and_files_as_conditions(model: Model, tmp_path: Path) -> None:
+    found = subjects.conditions(model, 3, None, "10,20.5")
+    assert found.tolist() == [10.0, 20.5, 10.0]
+    table = np.arange(8.0).reshape(4, 2)
+    np.save(tmp_path / "table.npy", table)
+    found = subjects.conditions(model, 3, None, str(tmp_path / "table.npy"))
+    torch.testing.assert_close(found, torch.from_numpy(table[:3]))
+    with pytest.raises(DataError, match="4 conditions for 5"):
+        subjects.conditions(model, 5, None, str(tmp_path / "table.npy"))
+    with pytest.raises(DataError, match="neither numbers"):
+        subjects.conditions(model, 5, None, "ten")
+    with pytest.raises(DataError, match="both"):
+        subjects.conditions(model, 5, "1", "10")
+
+
+def test_recipes_that_come_with_a_model(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    text = 'hasten = 1\n[plan]\nsolver = "heun"\ngrid = "karras"\nsteps = 4\n'
+    (tmp_path / "recipes" / "fast.toml").write_text(text)
+    assert subjects.open_recipe("fast", model, str(tmp_path)).label == "heun karras 4"
+    with pytest.raises(RecipeError, match="no such recipe") as caught:
+        subjects.open_recipe("fest", model, str(tmp_path))
+    assert "did you mean fast?" in caught.value.hint
+
+
+def test_positive() -> None:
+    assert subjects.positive(1, "-n") == 1
+    with pytest.raises(BudgetError):
+        subjects.positive(0, "-n")
