@@ -32,7 +32,7 @@ from hasten.measure.result import context, plain
 from hasten.measure.verdict import Verdict, judge_contrast
 
 Table = NDArray[np.float32]
-LIMITS = {  # outcome, at least or at most, share of the trials; 18 of 200 is the binomial 99 % limit
+LIMITS = {  # share of the trials, at least or at most; 18 of 200 is 99 % binomial for 5 %
     "at the margin": [("within", "<=", 18 / 200)],
     "noise redrawn": [("within", ">=", 0.8), ("outside", "<=", 5 / 200)],
     "15 % beyond the margin": [("outside", ">=", 0.8)],

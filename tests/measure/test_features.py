@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -111,6 +113,28 @@ def test_components_are_ordered_signed_and_white_if_asked() -> None:
     assert white.name == "values 6, 5 whitened components"
     with pytest.raises(BudgetError, match="cannot fix 6"):
         Projected.fit(Flat((6,)), real[:11], 6)
+
+
+def test_components_of_many_values_are_found_without_their_covariance() -> None:
+    scale = torch.linspace(3, 0.1, 1100) ** 3
+    real = torch.randn(80, 1100) * scale
+    found = Projected.fit(Flat((1100,)), real, 5)
+    _, _, right = torch.linalg.svd((real - real.mean(0)).double(), full_matrices=False)
+    overlap = (right[:5].float() @ found.axes).abs()
+    torch.testing.assert_close(overlap, torch.eye(5), atol=1e-4, rtol=0)
+
+
+def test_components_are_kept_for_later_samples(tmp_path: Path) -> None:
+    real = torch.randn(100, 6)
+    made = Projected.fit(Flat((6,)), real, 3, whiten=True)
+    made.save(tmp_path / "new" / "axes.safetensors")
+    again = Projected.load(tmp_path / "new" / "axes.safetensors", Flat((6,)))
+    assert torch.equal(again(real), made(real))
+    assert again.name == made.name
+    with pytest.raises(DataError, match="'values 6', not of 'values 7'"):
+        Projected.load(tmp_path / "new" / "axes.safetensors", Flat((7,)))
+    with pytest.raises(DataError, match="cannot be read"):
+        Projected.load(tmp_path / "none", Flat((6,)))
 
 
 def test_components_of_a_judge_keep_its_logits() -> None:

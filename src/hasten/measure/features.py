@@ -18,6 +18,8 @@ import copy
 import importlib
 import importlib.util
 import math
+import os
+from pathlib import Path
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -262,9 +264,8 @@ class Projected(Features):
                 hint=f"give at least {2 * dims}",
             )
         mean = seen.mean(dim=0)
-        values, vectors = torch.linalg.eigh((seen - mean).T @ (seen - mean) / (len(seen) - 1))
-        values, vectors = values.flip(0), vectors.flip(1)
-        kept = max(1, min(dims, int((values > 1e-6 * values[0]).sum())))
+        values, vectors = _leading((seen - mean) / math.sqrt(len(seen) - 1), dims)
+        kept = max(1, int((values > 1e-6 * values[0]).sum()))
         # eigenvectors are fixed up to their sign: the largest entry is made positive
         axes = vectors[:, :kept]
         axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
@@ -272,6 +273,42 @@ class Projected(Features):
             axes = axes / values[:kept].clamp(min=torch.finfo(torch.float64).tiny).sqrt()
         name = f"{inner.name}, {kept} {'whitened ' if whiten else ''}components"
         return cls(inner, mean, axes, name)
+
+    def save(self, path: str | Path) -> None:
+        """Write mean and axes, complete or not at all; later samples are seen as these were."""
+        from safetensors.torch import save_file
+
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        facts = {"name": self.name, "inner": self.inner.name}
+        try:
+            save_file({"mean": self.mean, "axes": self.axes.contiguous()}, part, metadata=facts)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path, inner: Features) -> Projected:
+        """Read what `save` wrote, for the same inner features.
+
+        Raises:
+            DataError: If the file cannot be read or was written for other features.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                facts = file.metadata() or {}
+                mean, axes = file.get_tensor("mean"), file.get_tensor("axes")
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"components cannot be read ({error})", where=str(path)) from error
+        if facts.get("inner") != inner.name:
+            raise DataError(
+                f"these are components of {facts.get('inner')!r}, not of {inner.name!r}",
+                where=str(path),
+            )
+        return cls(inner, mean, axes, facts["name"])
 
     def look(self, samples: Tensor) -> Reading:
         """The inner features along the axes."""
@@ -305,3 +342,19 @@ def _check_shape(samples: Tensor, shape: tuple[int, ...], where: str) -> None:
         raise DataError(
             f"samples of shape {shape} are needed, got {tuple(samples.shape[1:])}", where=where
         )
+
+
+def _leading(centred: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest eigenvalues, descending, and eigenvectors [d, k] of ``centred^T centred``."""
+    d = centred.shape[1]
+    if d <= 1024:
+        values, vectors = torch.linalg.eigh(centred.T @ centred)
+        return values.flip(0)[:k], vectors.flip(1)[:, :k]
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    def product(x: Any) -> Any:
+        return (centred.T @ (centred @ torch.from_numpy(x).reshape(-1))).numpy()
+
+    operator = LinearOperator((d, d), matvec=product, dtype=np.float64)
+    values, vectors = eigsh(operator, k=k, v0=np.ones(d))  # ascending; a fixed start, no random one
+    return torch.from_numpy(values[::-1].copy()), torch.from_numpy(vectors[:, ::-1].copy())

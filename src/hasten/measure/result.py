@@ -75,7 +75,7 @@ class Measurement(Record):
 def plain(value: Any) -> Any:
     """JSON values from dataclasses, mappings, sequences, arrays and numbers of any make."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.repr}
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
