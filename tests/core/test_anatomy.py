@@ -222,6 +222,29 @@ class InPlace(Plain):
         return super().run(x * 1.0)
 
 
+class Stages(Plain):
+    """Two stacks of different width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = nn.Linear(8, 12)
+        self.wide = nn.ModuleList(Block(12) for _ in range(5))
+        self.back = nn.Linear(12, 8)
+
+    def run(self, x):
+        x = self.turn(super().run(x))
+        for block in self.wide:
+            x = block(x)
+        return self.back(x)
+
+
+def test_several_stacks_are_held_together():
+    found = anatomy(model_of(Stages()))
+    assert [stack.shape for stack in found.stacks] == [(12,), (8,)]
+    most = max((cut for cut in found.cuts if cut.hold == "residual"), key=lambda cut: cut.share)
+    assert set(most.held) == {"blocks.1", "blocks.2", "wide.1", "wide.2", "wide.3"}
+
+
 def test_blocks_that_write_into_their_input_are_not_held():
     assert anatomy(model_of(InPlace())).cuts == ()
 
@@ -386,6 +409,20 @@ def test_found_once_and_again_when_the_net_changes():
     assert anatomy(model.replace(name="other")) is first
     model.net.blocks.append(Block())
     assert len(anatomy(model).stacks[0].blocks) == len(first.stacks[0].blocks) + 1
+
+
+def test_looking_while_sampling_finds_the_same():
+    model = NETS["uvit"]()
+    with torch.inference_mode():
+        found = anatomy(model)
+    assert found == anatomy(NETS["uvit"]())
+
+
+def test_weights_made_in_inference_mode_carry_no_gradients():
+    with torch.inference_mode():
+        found = anatomy(model_of(Plain()))
+    assert any("inference mode" in note for note in found.notes)
+    assert {cut.hold for cut in found.cuts} == {"residual"}
 
 
 class Pass(Wrapped):

@@ -25,7 +25,7 @@ from hasten.core.example import example, undisturbed
 from hasten.core.graph import Edge, Graph
 from hasten.core.hold import install
 from hasten.core.model import Model
-from hasten.core.parts import Attention, Cut, Mlp, Stack, Streams
+from hasten.core.parts import Attention, Block, Cut, Mlp, Stack, Streams
 from hasten.core.plan import HOLD, Combination, Row
 from hasten.core.stacks import inside, once
 from hasten.core.watch import Record, Seen
@@ -172,37 +172,43 @@ def propose(
 
 
 def _spans(finder: Finder, stacks: Sequence[Stack]) -> Iterator[Cut]:
-    for stack in stacks[:1]:
-        blocks = stack.blocks
-        longest = len(blocks) - 2
-        lengths = {max(1, round(longest * k / MOST)) for k in range(1, MOST + 1)}
-        for length in sorted(lengths):
-            first = (len(blocks) - length) // 2
-            span = blocks[first : first + length]
-            why = f"{length} inner blocks of a stack of {len(blocks)}"
-            try:
-                yield finder.cut([b.path for b in span], "residual", [b.streams for b in span], why)
-            except Unsuitable:
-                continue
+    """Inner blocks of every stack, as many of each in proportion."""
+    seen: set[tuple[str, ...]] = set()
+    for k in range(1, MOST + 1):
+        held: list[Block] = []
+        for stack in stacks:
+            length = round((len(stack.blocks) - 2) * k / MOST)
+            first = (len(stack.blocks) - length) // 2
+            held += stack.blocks[first : first + length]
+        paths = tuple(block.path for block in held)
+        if not paths or paths in seen:
+            continue
+        seen.add(paths)
+        total = " + ".join(str(len(stack.blocks)) for stack in stacks)
+        try:
+            why = f"{len(paths)} inner blocks of {total}"
+            yield finder.cut(paths, "residual", [block.streams for block in held], why)
+        except Unsuitable:
+            continue
 
 
 def _sublayers(
     finder: Finder, stacks: Sequence[Stack], attention: Sequence[Attention], mlp: Sequence[Mlp]
 ) -> Iterator[Cut]:
-    for stack in stacks[:1]:
-        looks, thinks = (
-            [part.path for part in parts if any(_part(part.path, b) for b in stack.paths)]
-            for parts in (attention, mlp)
-        )
-        kinds = {"attention": looks, "MLP": thinks}
-        if looks and thinks:
-            kinds["attention and MLP"] = looks + thinks
-        for name, held in kinds.items():
-            if held:
-                try:
-                    yield finder.cut(held, "output", why=f"every {name} output of the stack")
-                except Unsuitable:
-                    continue
+    blocks = [path for stack in stacks for path in stack.paths]
+    looks, thinks = (
+        [part.path for part in parts if any(_part(part.path, block) for block in blocks)]
+        for parts in (attention, mlp)
+    )
+    kinds = {"attention": looks, "MLP": thinks}
+    if looks and thinks:
+        kinds["attention and MLP"] = looks + thinks
+    for name, held in kinds.items():
+        if held:
+            try:
+                yield finder.cut(held, "output", why=f"every {name} output of {len(blocks)} blocks")
+            except Unsuitable:
+                continue
 
 
 def _spaced(cuts: Iterable[Cut], order: Callable[[Cut], float]) -> Iterator[list[Cut]]:

@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from hasten.core.edit import bare
 from hasten.core.example import example, undisturbed
 from hasten.core.model import Model
+from hasten.errors import ModelError
 
 
 @final
@@ -83,8 +84,9 @@ def watch(model: Model, batch: int, *, gradients: bool) -> Record:
     net = bare(model.net)
     calls: list[Seen] = []
     stack: list[Seen] = []
-    inputs = example(model, batch)
-    with contextlib.ExitStack() as exit_, undisturbed(net):
+    # the caller may be sampling; its inference mode would hide what is looked for
+    with contextlib.ExitStack() as exit_, undisturbed(net), torch.inference_mode(False):
+        inputs = example(model, batch)
         if gradients:
             exit_.enter_context(_differentiable(net))
             for tensor in (inputs.x, inputs.time, inputs.cond):
@@ -134,6 +136,8 @@ def _versions(leaves: list[Any]) -> list[int]:
 
 @contextlib.contextmanager
 def _differentiable(net: nn.Module) -> Iterator[None]:
+    if any(parameter.is_inference() for parameter in net.parameters()):
+        raise ModelError("its weights were made in inference mode")
     flags = [(p, p.requires_grad) for p in net.parameters()]
     try:
         for parameter, _ in flags:
