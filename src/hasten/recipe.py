@@ -1,0 +1,374 @@
+"""Recipe: a plan and the methods that carry it out, as a value and as a file.
+
+    hasten = 1
+
+    [plan]                      # short form: made into rows by the solver, for the model's process
+    solver = "dpmpp_2m"
+    grid = "karras"             # or  sigmas = [80.0, 12.4, ...]
+    steps = 12
+    reuse = "every:3"           # "full", "every:N" or one entry a step: ["full", "hold", ...]
+
+    [[method]]
+    method = "cache"
+    depth = 0.5
+
+The long form of ``[plan]`` is the table of rows itself (`hasten.core.plan.to_dict`). A recipe that
+reads and writes itself differently is a bug; an unknown key is an error, never ignored. Methods are
+attached in the order of their stages, however they are listed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, final
+
+import tomli_w
+
+from hasten.core import plan as plans
+from hasten.core.method import Aspect, Method, Obstacle, Tactic
+from hasten.core.model import Model
+from hasten.core.plan import FULL, HOLD, Plan, Reuse
+from hasten.core.process import Process
+from hasten.errors import PlanError, RecipeError
+from hasten.methods import METHODS
+from hasten.solvers import GRIDS, SOLVERS, ddim, explicit
+from hasten.solvers.build import build
+from hasten.tables import a_table, construct, known, only
+
+SCHEMA = 1
+"""Version of the file format."""
+
+
+@final
+@dataclass(frozen=True)
+class PlanSpec:
+    """The short form of a plan; a process makes rows of it.
+
+    Attributes:
+        solver: A name from `hasten.solvers.SOLVERS`.
+        grid: A name from `hasten.solvers.GRIDS`; None if `sigmas` are given.
+        steps: Number of solver steps; None if `sigmas` are given.
+        sigmas: Noise levels, descending, without the final 0; None if a grid is named.
+        reuse: ``full``, ``every:N`` (the first of every N steps is full) or one entry a step.
+        guidance: Weight of classifier-free guidance written into every row; None takes the run's.
+        eta: Share of fresh noise in DDIM (0 none, 1 DDPM); only for the solver ``ddim``.
+    """
+
+    solver: str = "ddim"
+    grid: str | None = "uniform"
+    steps: int | None = 50
+    sigmas: tuple[float, ...] | None = None
+    reuse: str | tuple[str, ...] = "full"
+    guidance: float | None = None
+    eta: float | None = None
+
+    def __post_init__(self) -> None:
+        known("solver", self.solver, SOLVERS, "[plan]")
+        if self.sigmas is None:
+            if self.grid is None or self.steps is None:
+                raise RecipeError(
+                    "a plan needs noise levels",
+                    where="[plan]",
+                    hint='give grid and steps (grid = "karras", steps = 12), or sigmas = [...]',
+                )
+            known("grid", self.grid, GRIDS, "[plan]")
+            if self.steps < 1:
+                raise RecipeError(f"{self.steps} steps", where="[plan] steps", hint="at least 1")
+        elif self.grid is not None or self.steps not in (None, len(self.sigmas)):
+            raise RecipeError(
+                "both a grid and a list of sigmas", where="[plan]", hint="leave out grid and steps"
+            )
+        if self.eta is not None and self.solver != "ddim":
+            raise RecipeError(
+                f"eta has no meaning for {self.solver}", where="[plan] eta", hint='solver = "ddim"'
+            )
+        _column(self.reuse, self.count)
+
+    @property
+    def count(self) -> int:
+        """Number of solver steps."""
+        return len(self.sigmas) if self.sigmas is not None else int(self.steps or 0)
+
+    @property
+    def column(self) -> tuple[Reuse, ...]:
+        """The reuse column, one entry a step."""
+        return _column(self.reuse, self.count)
+
+    @property
+    def label(self) -> str:
+        """For people: ``dpmpp_2m karras 12``."""
+        grid = self.grid if self.sigmas is None else "own grid"
+        held = "" if all(entry.full for entry in self.column) else ", reuse"
+        return f"{self.solver} {grid} {self.count}{held}"
+
+    def resolve(self, process: Process) -> Plan:
+        """The rows, for one process.
+
+        Raises:
+            PlanError: If the noise levels do not suit the process.
+        """
+        solver = SOLVERS[self.solver] if self.eta is None else ddim(self.eta)
+        if self.sigmas is not None:
+            sigmas = explicit(process, self.sigmas)
+        else:
+            sigmas = GRIDS[str(self.grid)](process, self.count)
+        return build(
+            solver, sigmas, reuse=list(self.column), guidance=self.guidance, label=self.label
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Recipe:
+    """How to sample fast: when the net is asked, and what is done to it.
+
+    Attributes:
+        plan: Rows, or the short form that a process turns into rows.
+        methods: Transforms and tactics in any order; `ordered` is the order they are applied in.
+        about: Facts for people (model, run, speed); no part of the fingerprint.
+    """
+
+    plan: Plan | PlanSpec = field(default_factory=PlanSpec)
+    methods: tuple[Method, ...] = ()
+    about: Mapping[str, str | float | int | bool] = field(default_factory=dict)
+
+    @property
+    def ordered(self) -> tuple[Method, ...]:
+        """The methods by stage, in the order given within a stage."""
+        return tuple(sorted(self.methods, key=lambda method: method.stage))
+
+    @property
+    def label(self) -> str:
+        """For people, short."""
+        return ", ".join([self.plan.label or "own plan", *(spell(m) for m in self.ordered)])
+
+    def resolve(self, process: Process) -> Plan:
+        """The plan's rows, for one process.
+
+        Raises:
+            PlanError: If the plan's noise levels do not suit the process.
+        """
+        return self.plan if isinstance(self.plan, Plan) else self.plan.resolve(process)
+
+    def obstacles(self, model: Model) -> list[Obstacle]:
+        """Everything that stands between this recipe and that model; empty if it can be applied."""
+        found = conflicts(self.methods)
+        try:
+            plan = self.resolve(model.process)
+        except PlanError as error:
+            found.append(Obstacle(error.what, where=error.where or "[plan]", hint=error.hint))
+        else:
+            found += self._unserved(plan)
+        for method in self.ordered:
+            found += method.obstacles(model)
+        return found
+
+    def _unserved(self, plan: Plan) -> list[Obstacle]:
+        held = sum(not entry.full for entry in plan.reuse)
+        if not held or any(isinstance(m, Tactic) and m.reuses for m in self.methods):
+            return []
+        return [
+            Obstacle(
+                f"the plan reuses features in {held} of {plan.nfe} evaluations, "
+                "but no method says which features and how",
+                where="[plan] reuse",
+                hint='add [[method]] method = "cache", or set reuse = "full"',
+            )
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain tables for JSON or TOML."""
+        out: dict[str, Any] = {"hasten": SCHEMA}
+        if self.about:
+            out["about"] = dict(self.about)
+        if isinstance(self.plan, PlanSpec):
+            out["plan"] = _spec(self.plan)
+        else:
+            out["plan"] = plans.to_dict(self.plan)
+        if self.methods:
+            out["method"] = [_method_table(method) for method in self.methods]
+        return out
+
+    @classmethod
+    def from_dict(
+        cls, facts: Mapping[str, Any], methods: Mapping[str, type[Method]] = METHODS
+    ) -> Self:
+        """Inverse of `to_dict`.
+
+        Args:
+            facts: The tables.
+            methods: Which methods may be named; third parties pass ``METHODS | theirs``.
+
+        Raises:
+            RecipeError: On anything unknown, missing or of the wrong type.
+        """
+        only(facts, {"hasten", "about", "plan", "method"}, "recipe")
+        if facts.get("hasten") != SCHEMA:
+            raise RecipeError(
+                f"this is not a recipe of version {SCHEMA}: hasten = {facts.get('hasten')!r}",
+                where="hasten",
+                hint=f"the first line of a recipe is hasten = {SCHEMA}",
+            )
+        about = facts.get("about", {})
+        a_table(about, "[about]")
+        for key, value in about.items():
+            if not isinstance(value, (str, int, float, bool)):
+                raise RecipeError("only text and numbers", where=f"[about] {key}")
+        return cls(
+            plan=_read_plan(facts.get("plan", {})),
+            methods=_read_methods(facts.get("method", []), methods),
+            about=dict(about),
+        )
+
+    def dumps(self) -> str:
+        """The recipe as TOML."""
+        return tomli_w.dumps(self.to_dict())
+
+    @classmethod
+    def loads(cls, text: str, methods: Mapping[str, type[Method]] = METHODS) -> Self:
+        """A recipe from TOML.
+
+        Raises:
+            RecipeError: If it cannot be read, with the line, or says something unknown.
+        """
+        try:
+            facts = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(f"not readable as TOML: {error}", where="recipe") from error
+        return cls.from_dict(facts, methods)
+
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change with the plan, the methods and their settings."""
+        facts = self.to_dict()
+        facts.pop("about", None)
+        facts["plan"].pop("label", None)
+        facts["method"] = [_method_table(method) for method in self.ordered]
+        text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_FORBIDDEN: dict[tuple[Aspect, Aspect], str] = {
+    (Aspect.PLAN, Aspect.PLAN): "two methods would both write the plan",
+    (Aspect.GUIDANCE, Aspect.GUIDANCE): "two methods would both decide about guidance",
+    (Aspect.DEPTH, Aspect.DEPTH): "two methods would both decide which blocks run",
+    (Aspect.TOKENS, Aspect.TOKENS): "two methods would both decide which tokens are kept",
+    (Aspect.NUMERICS, Aspect.NUMERICS): "two methods would both choose the number format",
+    (Aspect.KERNELS, Aspect.KERNELS): "two methods would both choose the kernels",
+}
+"""What may not be done twice; everything else composes, in the order of the stages."""
+
+
+def conflicts(methods: Iterable[Method]) -> list[Obstacle]:
+    """Pairs of methods that cannot be used together."""
+    found, listed = [], list(methods)
+    for i, first in enumerate(listed):
+        for second in listed[i + 1 :]:
+            if first.name == second.name:
+                found.append(
+                    Obstacle("listed twice", where=f"method {first.name}", hint="keep one of them")
+                )
+                continue
+            found += [
+                Obstacle(why, where=f"methods {first.name} and {second.name}", hint="leave one out")
+                for (a, b), why in _FORBIDDEN.items()
+                if (a in first.touches and b in second.touches)
+                or (b in first.touches and a in second.touches)
+            ]
+    return found
+
+
+def spell(method: Method) -> str:
+    """For people: ``cache depth=0.5 hold=output``."""
+    facts = _method_table(method)
+    kind = facts.pop("method")
+    return " ".join([kind, *(f"{key}={_short(value)}" for key, value in facts.items())])
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _spec(spec: PlanSpec) -> dict[str, Any]:
+    facts = {k: v for k, v in dataclasses.asdict(spec).items() if v is not None}
+    if spec.sigmas is not None:
+        facts.pop("steps", None)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items()}
+
+
+def _method_table(method: Method) -> dict[str, Any]:
+    """The method's name and the fields that differ from their defaults or have none."""
+    facts: dict[str, Any] = {"method": method.name}
+    for name in _field_names(type(method)):
+        value = getattr(method, name)
+        if value is None or (isinstance(value, tuple) and not value):
+            continue
+        facts[name] = list(value) if isinstance(value, tuple) else value
+    return facts
+
+
+def _field_names(kind: type[Any]) -> list[str]:
+    return [spec.name for spec in dataclasses.fields(kind)]
+
+
+def _read_plan(table: Any) -> Plan | PlanSpec:
+    a_table(table, "[plan]")
+    if "rows" in table:
+        try:
+            return plans.from_dict(table)
+        except (PlanError, TypeError, ValueError) as error:
+            raise RecipeError(f"the plan's rows cannot be read: {error}", where="[plan]") from error
+    only(table, _field_names(PlanSpec), "[plan]")
+    facts = dict(table)
+    if "sigmas" in facts:
+        facts = {"grid": None, "steps": None} | facts
+    return construct(PlanSpec, facts, "[plan]")
+
+
+def _read_methods(tables: Any, methods: Mapping[str, type[Method]]) -> tuple[Method, ...]:
+    if not isinstance(tables, list):
+        raise RecipeError("methods are a list of tables", where="method", hint="write [[method]]")
+    read = []
+    for index, table in enumerate(tables, 1):
+        where = f"[[method]] {index}"
+        a_table(table, where)
+        facts = dict(table)
+        if "method" not in facts:
+            raise RecipeError("a method needs a name", where=where, hint='method = "cache"')
+        name = facts.pop("method")
+        known("method", name, methods, where)
+        kind = methods[name]
+        only(facts, _field_names(kind), f"{where} ({name})")
+        read.append(construct(kind, facts, f"{where} ({name})"))
+    return tuple(read)
+
+
+def _column(reuse: str | tuple[str, ...], steps: int) -> tuple[Reuse, ...]:
+    if reuse == "full":
+        return (FULL,) * steps
+    if isinstance(reuse, str):
+        word, _, period = reuse.partition(":")
+        if word != "every" or not period.isdigit() or int(period) < 1:
+            raise RecipeError(
+                f"unknown reuse {reuse!r}",
+                where="[plan] reuse",
+                hint='"full", "every:N" or a list with one entry a step',
+            )
+        return tuple(HOLD if i % int(period) else FULL for i in range(steps))
+    if len(reuse) != steps:
+        raise RecipeError(f"{len(reuse)} reuse entries for {steps} steps", where="[plan] reuse")
+    try:
+        column = tuple(Reuse.parse(entry) for entry in reuse)
+    except PlanError as error:
+        raise RecipeError(error.what, where="[plan] reuse", hint=error.hint) from error
+    if column and not column[0].full:
+        raise RecipeError(
+            "the first step has nothing to reuse", where="[plan] reuse", hint='begin with "full"'
+        )
+    return column

@@ -1,0 +1,148 @@
+"""Bench: where candidates are tried on the teacher's trajectories."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+
+from hasten.apply import apply
+from hasten.core.model import Model
+from hasten.core.plan import Plan
+from hasten.errors import OutputError, PlanError
+from hasten.recipe import Recipe
+from hasten.tune.fit import Fit
+from hasten.tune.play import Played, play
+from hasten.tune.refine import Floats, Refined, distinct, mean_error, refine
+from hasten.tune.space import Candidate, Scored
+from hasten.tune.speeds import Speeds
+from hasten.tune.teacher import Teacher
+
+HOPELESS = 1e9
+"""Error of a plan that cannot be built or leaves the numbers."""
+
+
+@final
+@dataclass
+class Bench:
+    """Tries candidates; all with the same noise, so that they can be compared in pairs.
+
+    Attributes:
+        model: Whose candidates.
+        train: Trajectories that candidates are fitted and ranked on.
+        valid: Others, on which what was fitted is checked.
+        speeds: What rows cost.
+        guidance: Weight of every run.
+        evaluations: Of the net so far, counted per sample.
+    """
+
+    model: Model
+    train: Teacher
+    valid: Teacher
+    speeds: Speeds
+    guidance: float = 1.0
+    evaluations: int = field(default=0)
+
+    def score(self, candidate: Candidate, trial: int, seeds: int | None = None) -> Scored:
+        """Fit if asked, and measure the distance to the converged samples.
+
+        A candidate that cannot be carried out gets an infinite error, not an exception: the search
+        goes on.
+        """
+        teacher = self.train if seeds is None else self.train.part(0, seeds)
+        try:
+            plan = self._plan(candidate)
+        except PlanError:
+            return self._hopeless(candidate, trial)
+        try:
+            with self._attached(candidate.recipe) as model:
+                played = self._play(model, plan, teacher, fitted=candidate.fitted)
+        except OutputError:
+            return self._hopeless(candidate, trial)
+        error = mean_error(played.end, teacher.end)
+        plan = dataclasses.replace(played.plan, label=candidate.label)
+        return Scored(candidate, plan, self.speeds.of(plan, candidate.tactic), error, trial)
+
+    def refine(
+        self, candidate: Candidate, trial: int, *, seeds: int, rounds: int = 6
+    ) -> tuple[Scored, Refined]:
+        """Move the candidate's noise levels to where its error is least, then score it.
+
+        Args:
+            candidate: With explicit noise levels or a grid.
+            trial: Its number.
+            seeds: How many trajectories the moves are judged on.
+            rounds: At most this many Gauss-Newton steps.
+        """
+        teacher = self.train.part(0, min(seeds, len(self.train)))
+        process = self.model.process
+        start = np.array([row.sigma for row in self._plan(candidate).rows if row.slot == 0])
+
+        with self._attached(candidate.recipe) as model:
+
+            def ask(sigmas: Floats, before: Played | None) -> Played:
+                plan = self._plan(candidate.moved(distinct(process, sigmas)))
+                return self._play(model, plan, teacher, fitted=candidate.fitted, before=before)
+
+            found = refine(
+                ask,
+                teacher.end,
+                start,
+                high=process.sigma_max,
+                low=process.sigma_min,
+                rounds=rounds,
+            )
+        return self.score(candidate.moved(distinct(process, found.sigmas)), trial), found
+
+    def recipe_error(self, recipe: Recipe) -> float:
+        """Error of a finished recipe, validation seeds."""
+        return mean_error(self._validate(recipe).end, self.valid.end)
+
+    def row_errors(self, recipe: Recipe) -> list[float]:
+        """Error of the x0 that each row of a finished recipe gave, validation seeds."""
+        return [mean_error(output, self.valid.end) for output in self._validate(recipe).outputs]
+
+    def _validate(self, recipe: Recipe) -> Played:
+        with self._attached(recipe) as model:
+            return self._play(model, recipe.resolve(model.process), self.valid, fitted=False)
+
+    def _plan(self, candidate: Candidate) -> Plan:
+        return candidate.spec.resolve(self.model.process)
+
+    def _play(
+        self,
+        model: Model,
+        plan: Plan,
+        teacher: Teacher,
+        *,
+        fitted: bool,
+        before: Played | None = None,
+    ) -> Played:
+        revise = Fit(teacher) if fitted else None
+        played = play(
+            model,
+            plan,
+            teacher.noise,
+            teacher.cond,
+            guidance=self.guidance,
+            revise=revise,
+            before=before,
+        )
+        self.evaluations += played.evaluated * len(teacher)
+        return played
+
+    @contextmanager
+    def _attached(self, recipe: Recipe) -> Iterator[Model]:
+        if not recipe.methods:
+            yield self.model
+            return
+        with apply(self.model, recipe, guidance=self.guidance) as applied:
+            yield applied.model
+
+    def _hopeless(self, candidate: Candidate, trial: int) -> Scored:
+        plan = Candidate.stock("ddim", "trailing", 1).spec.resolve(self.model.process)
+        return Scored(candidate, plan, HOPELESS, HOPELESS, trial)

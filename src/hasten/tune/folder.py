@@ -1,0 +1,147 @@
+"""The run folder: what a study is, written down before it begins, so that it can be continued."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+
+from hasten.core.model import Model
+from hasten.errors import RunError
+from hasten.files import atomic, atomic_write_text
+from hasten.measure.result import context
+from hasten.tune.judging import model_fingerprint
+from hasten.tune.outcome import RESULT
+from hasten.tune.settings import Settings
+
+FACTS, TRIALS, CACHE = "facts.json", "trials.jsonl", "cache"
+
+
+@final
+@dataclass(frozen=True)
+class Folder:
+    """Where a study lives.
+
+    Attributes:
+        path: The folder.
+        run_id: What the final seeds come from.
+        settings: As asked for.
+        judge: Name or path, if given.
+        reference: Path, if given.
+    """
+
+    path: Path
+    run_id: str
+    settings: Settings
+    judge: str | None
+    reference: str | None
+
+    @property
+    def cache(self) -> Path:
+        """Trajectories and features."""
+        return self.path / CACHE
+
+    def write_json(self, name: str, facts: Mapping[str, Any]) -> None:
+        """A JSON file, whole or not at all."""
+        atomic_write_text(self.path / name, json.dumps(facts, indent=1) + "\n")
+
+    def write_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
+        """An npz file, whole or not at all."""
+        with atomic(self.path / name) as file:
+            np.savez_compressed(file, **dict(arrays))
+
+
+def begin(
+    model: Model,
+    settings: Settings,
+    *,
+    run: str | Path | None,
+    run_id: str | None,
+    judge: str | None,
+    reference: str | None,
+) -> Folder:
+    """A new run folder.
+
+    Raises:
+        RunError: If the folder holds a study already, or cannot be written.
+    """
+    path = _free(model.name) if run is None else Path(run).expanduser()
+    if (path / FACTS).exists():
+        raise RunError(
+            "this folder holds a study already",
+            where=str(path),
+            hint="continue it with resume, or name another folder",
+        )
+    folder = Folder(path, run_id or uuid.uuid4().hex[:16], settings, judge, reference)
+    facts = {
+        "hasten": 1,
+        "model": model.name,
+        "model_fingerprint": model_fingerprint(model),
+        "run_id": folder.run_id,
+        "judge": judge,
+        "reference": reference,
+        "settings": settings.to_dict(),
+        "versions": versions(),
+        "machine": context(model.device, model.dtype),
+    }
+    folder.write_json(FACTS, facts)
+    return folder
+
+
+def resume_folder(model: Model, run: str | Path) -> Folder:
+    """The folder of a study that is to be continued, with the settings it began with.
+
+    Raises:
+        RunError: If it holds none, or one of another model.
+    """
+    path = Path(run).expanduser()
+    try:
+        facts = json.loads((path / FACTS).read_text("utf-8"))
+        settings = Settings(**facts["settings"])
+        folder = Folder(path, facts["run_id"], settings, facts["judge"], facts["reference"])
+        fingerprint = facts["model_fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"no study can be continued here: {error}",
+            where=str(path),
+            hint="name the run folder of an earlier hasten tune",
+        ) from error
+    if fingerprint != model_fingerprint(model):
+        raise RunError(
+            f"this study was made for other weights ({facts['model']})",
+            where=str(path),
+            hint="give it the model it began with, or begin a new study",
+        )
+    return folder
+
+
+def finished(path: Path) -> bool:
+    """Whether a study has its result."""
+    return (path / RESULT).is_file()
+
+
+def versions() -> dict[str, str]:
+    """What the figures depend on beside the machine."""
+    found = context()
+    return {
+        "hasten": str(found["hasten"]),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _free(name: str) -> Path:
+    stem = re.sub(r"[^\w.-]+", "-", name).strip("-") or "model"
+    number = 1
+    while (Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return Path("runs") / f"{stem}-{number}"

@@ -1,0 +1,311 @@
+"""Results: finalists judged on fresh seeds, timed in pairs, and everything written down."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, final
+
+import numpy as np
+
+from hasten.apply import Applied, apply
+from hasten.files import atomic_write_text
+from hasten.measure.neighbours import density_coverage, kid
+from hasten.measure.quality import accuracy
+from hasten.measure.speed import SpeedRatio, compare_speed
+from hasten.recipe import Recipe
+from hasten.tune.folder import versions
+from hasten.tune.outcome import RESULT, SCHEMA, Outcome, arm_facts, interval, sentence, timed
+from hasten.tune.refine import mean_error
+from hasten.tune.seeds import stream
+from hasten.tune.space import Scored
+from hasten.tune.stages import Judging
+from hasten.tune.study import CHUNK, Study
+from hasten.tune.teacher import STEPS, teach
+
+PAIRS = 9
+"""Of timings."""
+CHECKED = 8
+"""Trajectories on which the converged sampler is compared with one twice as fine."""
+
+Arm = dict[str, Any]
+
+
+@final
+class Results:
+    """Makes the result of a study.
+
+    Args:
+        study: Whose search is over.
+        finalists: Of the search, fastest first.
+        rivals: Of the stock samplers, fewest evaluations first.
+        session: Where they were chosen.
+        final: The session on fresh seeds.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        finalists: Sequence[Scored],
+        rivals: Sequence[Scored],
+        session: Judging,
+        final: Judging,
+    ) -> None:
+        self.study, self.session, self.final = study, session, final
+        self.machine = study.machine()
+        self.warnings: list[str] = []
+        self.scored = {s.recipe.fingerprint(): s for s in (*finalists, *rivals)}
+        self.finalists = [self._arm(s) for s in finalists]
+        self.rivals = [self._arm(s) for s in rivals]
+        self.baseline = self._reference("baseline")
+        self.converged = self._reference("converged")
+
+    # -------------------------------------------------------------------------------------- arms
+
+    def _arm(self, scored: Scored) -> Arm:
+        recipe = scored.recipe
+        verdict = self.final.judge(recipe, scored.label)
+        key = self.session.key(recipe)
+        found = self.study.journal.get(key) if key in self.study.journal else None
+        return arm_facts(
+            recipe,
+            scored.plan,
+            label=scored.label,
+            predicted=scored.seconds,
+            machine=self.machine,
+            error=self.study.bench.recipe_error(recipe),
+            verdict=verdict,
+            checks=self._checks(recipe, scored.label),
+            search_ratio=None if found is None else found["ratio"]["value"],
+        )
+
+    def _reference(self, name: str) -> Arm:
+        recipe = self.study.references[name]
+        plan = recipe.resolve(self.study.model.process)
+        return arm_facts(
+            recipe,
+            plan,
+            label=recipe.label,
+            predicted=self.study.speeds.of(plan, None),
+            machine=self.machine,
+            error=self.study.bench.recipe_error(recipe),
+            verdict=self.final.judge(recipe, name),
+            checks=self._checks(recipe, name),
+        )
+
+    def _checks(self, recipe: Recipe, label: str) -> dict[str, float]:
+        reading = self.final.reading(recipe, label)
+        density, coverage = density_coverage(reading.features, self.final.reference)
+        found = {
+            "kid": kid(reading.features, self.final.reference).value,
+            "density": density.value,
+            "coverage": coverage.value,
+        }
+        classes = self.study.model.classes
+        wanted = self.study.conditions(self.final.seeds)
+        if reading.logits is None or classes is None or wanted is None:
+            return found
+        if reading.logits.shape[1] == classes.count:  # a judge may know other classes
+            found["accuracy"] = accuracy(reading.logits, wanted).value
+        return found
+
+    # ------------------------------------------------------------------------------------ timing
+
+    def _compare(self, slow: Arm, fast: Arm) -> SpeedRatio:
+        study = self.study
+        self.study.progress("timing", 0.5, f"{slow['label']} against {fast['label']}")
+        seeds = stream(study.settings.seed, "speed", study.settings.timed_batch)
+        with ExitStack() as stack:
+            samplers: list[Applied] = []
+            for arm in (slow, fast):
+                # each on a net of its own, so that both stay attached while they take turns
+                twin = study.model.replace(net=copy.deepcopy(study.model.net))
+                recipe = Recipe.from_dict(arm["recipe"])
+                context = apply(twin, recipe, guidance=study.settings.guidance)
+                samplers.append(stack.enter_context(context))
+            ratio = compare_speed(
+                samplers[0],
+                samplers[1],
+                seeds,
+                study.conditions(seeds),
+                pairs=PAIRS,
+                device=study.model.device,
+                dtype=study.model.dtype,
+            )
+        if not ratio.stable:
+            self.warnings.append(f"timing of {fast['label']}: {ratio.reason}")
+        return ratio
+
+    # ----------------------------------------------------------------------------------- choices
+
+    def write(self) -> Outcome:
+        """Time what was found, and write every file of the run folder."""
+        study, folder = self.study, self.study.folder
+        best = _first_within(self.finalists, self.baseline)
+        fewer = _first_within(self.rivals, self.baseline)
+        if best is None or (
+            fewer is not None and fewer["predicted_seconds"] <= best["predicted_seconds"]
+        ):
+            best = fewer
+        over = None
+        if fewer is not None:
+            fewer = timed(fewer, self._compare(self.baseline, fewer))
+            fewer["recipe_file"] = "fewer_steps.toml"
+        if best is not None:
+            best = timed(best, self._compare(self.baseline, best))
+            best["recipe_file"] = "best.toml"
+            self.baseline["seconds_per_sample"] = float(np.median([a for a, _ in best["pairs"]]))
+            if fewer is not None and fewer["fingerprint"] != best["fingerprint"]:
+                over = interval(self._compare(fewer, best))
+        self.baseline |= {"speedup": 1.0, "recipe_file": "baseline.toml"}
+        closest = None if best is not None else _closest(self.finalists)
+        arms = {"baseline": self.baseline, "best": best, "fewer_steps": fewer}
+        shown = {k: v for k, v in (arms | {"closest": closest}).items() if v is not None}
+        for name, arm in arms.items():
+            if arm is not None:
+                text = Recipe.from_dict(arm["recipe"]).dumps()
+                atomic_write_text(folder.path / f"{name}.toml", text)
+        facts: dict[str, Any] = {
+            "hasten": SCHEMA,
+            "model": study.model.name,
+            "kind": study.model.kind,
+            "shape": list(study.model.shape),
+            "parameters": sum(p.numel() for p in study.model.net.parameters()),
+            "run": str(folder.path),
+            "run_id": folder.run_id,
+            "report": str(folder.path / "report.html"),
+            "message": sentence(best, fewer, closest, study.settings.margin),
+            "decided": best is not None,
+            "baseline": self.baseline,
+            "converged": self.converged,
+            "best": best,
+            "fewer_steps": fewer,
+            "closest": closest,
+            "finalists": self.finalists,
+            "rivals": self.rivals,
+            "best_over_fewer_steps": over,
+            "front": self._points(),
+            "judge": self._judge(),
+            "search": self._search(),
+            "speeds": study.speeds.to_dict(),
+            "settings": study.settings.to_dict()
+            | {"judge": folder.judge, "reference": folder.reference},
+            "versions": versions(),
+            "samples": self._samples(shown),
+            "errors": self._errors(shown),
+            "warnings": self.warnings,
+        }
+        folder.write_json(RESULT, facts)
+        return Outcome(folder.path, facts)
+
+    # ------------------------------------------------------------------------------ what is told
+
+    def _judge(self) -> dict[str, Any]:
+        court, settings = self.study.court, self.study.settings
+        detail = self.converged["verdict_detail"]
+        return {
+            "features": court.reference.metric,
+            "reference": court.reference.data,
+            "against": court.against,
+            "margin": settings.margin,
+            "margin_abs": detail["margin_abs"],
+            "just_visible": court.reference.just_visible,
+            "degradation": court.reference.degradation,
+            "better": self.final.better,
+            "confidence": settings.confidence,
+            "looks": settings.finalists,
+            "floor": next((m.value for m in court.reference.floor.values()), None),
+        }
+
+    def _search(self) -> dict[str, Any]:
+        study = self.study
+        few = study.bench.valid.part(0, CHECKED)
+        fine = teach(
+            study.model, few.seeds, few.cond, guidance=study.settings.guidance, steps=2 * STEPS
+        )
+        return {
+            "trials": study.search.trials,
+            "evaluations": study.search.evaluations,
+            "seeds": len(study.bench.train),
+            "validation_seeds": len(study.bench.valid),
+            "stopped_by": study.search.stopped_by,
+            "seconds": round(study.journal.clock, 1),
+            "converged_check": mean_error(few.end, fine.end)
+            / float(fine.end.square().mean().sqrt()),
+        }
+
+    def _points(self) -> list[dict[str, Any]]:
+        study, found = self.study, {}
+        on_front = {s.recipe.fingerprint() for s in study.search.front()}
+        for scored in study.search.scored:
+            key = scored.recipe.fingerprint()
+            judged = self._verdict_of(scored)
+            found[key] = {
+                "seconds": scored.seconds,
+                "error": scored.error,
+                "nfe": scored.plan.nfe,
+                "kind": scored.candidate.kind,
+                "label": scored.label,
+                "stage": 3 if key in self.scored else 2 if judged else 1,
+                "ratio": judged["ratio"]["value"] if judged else None,
+                "verdict": judged["outcome"] if judged else None,
+                "on_front": key in on_front,
+                "fingerprint": key,
+            }
+        return sorted(found.values(), key=lambda point: (point["seconds"], point["error"]))
+
+    def _verdict_of(self, scored: Scored) -> dict[str, Any] | None:
+        for session in (self.final, self.session):
+            key = session.key(scored.recipe)
+            if key in self.study.journal:
+                verdict: dict[str, Any] = self.study.journal.get(key)
+                return verdict
+        return None
+
+    def _samples(self, arms: dict[str, Arm]) -> dict[str, Any]:
+        study = self.study
+        seeds = self.final.seeds[: study.settings.shown]
+        cond = study.conditions(seeds)
+        arrays: dict[str, Any] = {"seeds": np.array(seeds, dtype=np.int64)}
+        if cond is not None:
+            arrays["cond"] = cond.cpu().numpy()
+        for name, arm in (arms | {"converged": self.converged}).items():
+            with apply(study.model, Recipe.from_dict(arm["recipe"])) as fast:
+                made = fast.sample(seeds, cond, study.settings.guidance, CHUNK)
+            arrays[name] = made.float().cpu().numpy()
+        study.folder.write_arrays("samples.npz", arrays)
+        return {"file": "samples.npz", "arms": list(arms), "n": len(seeds), "seeds": list(seeds)}
+
+    def _errors(self, arms: dict[str, Arm]) -> dict[str, Any]:
+        arrays: dict[str, Any] = {}
+        for name, arm in arms.items():
+            rows = arm["rows"]
+            recipe = Recipe.from_dict(arm["recipe"])
+            arrays[f"{name}_sigma"] = np.array([row["sigma"] for row in rows])
+            arrays[f"{name}_held"] = np.array([row["reuse"] != "full" for row in rows])
+            arrays[f"{name}_error"] = np.array(self.study.bench.row_errors(recipe))
+        self.study.folder.write_arrays("errors.npz", arrays)
+        return {"file": "errors.npz", "arms": list(arms)}
+
+
+def _first_within(arms: Sequence[Arm], baseline: Arm) -> Arm | None:
+    """The fastest that was judged within and is faster than the baseline."""
+    within = [
+        arm
+        for arm in arms
+        if arm["verdict"] == "within" and arm["predicted_seconds"] < baseline["predicted_seconds"]
+    ]
+    return min(within, key=lambda arm: arm["predicted_seconds"], default=None)
+
+
+def _closest(arms: Sequence[Arm]) -> Arm | None:
+    """The one nearest to the margin, in its own standard errors."""
+
+    def distance(arm: Arm) -> float:
+        detail = arm["verdict_detail"]
+        if detail["contrast"] is None or not detail["se"]:
+            return float("inf")
+        return float(detail["contrast"] / detail["se"])
+
+    return min(arms, key=distance, default=None)

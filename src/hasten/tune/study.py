@@ -1,0 +1,252 @@
+"""Study: the whole of ``tune``, from a model to a result on the disk.
+
+speeds ─► teacher ─► stock samplers ─► own plans ─► finalists ─► verdicts ─► timing ─► result
+                     (cheap errors, then distributions     (fresh seeds)   (pairs)
+                      on the search's seeds)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hasten.core.model import Model
+from hasten.errors import RecipeError
+from hasten.recipe import PlanSpec, Recipe
+from hasten.solvers import loop
+from hasten.tune.bench import Bench
+from hasten.tune.folder import TRIALS, Folder
+from hasten.tune.journal import Journal
+from hasten.tune.judging import Court, model_fingerprint, settle
+from hasten.tune.search import Search
+from hasten.tune.seeds import Conditions, stream, uniform_classes
+from hasten.tune.space import Scored, tactics
+from hasten.tune.speeds import Speeds, measure_speeds
+from hasten.tune.stages import POWER, Judging, comfort, fastest, samples_needed
+from hasten.tune.teacher import Teacher, converged_plan, teach
+
+OWN_SAMPLES = 2000
+"""Converged samples drawn as reference when there are no data."""
+CHUNK = 64
+"""Samples in one pass where time is not measured."""
+WIDEST = 40
+"""Most evaluations of a stock sampler that is looked at."""
+
+Progress = Callable[[str, float, str], None]
+"""Told the stage, its share that is done, and a message."""
+
+
+@final
+class Study:
+    """One study; `tune` runs its parts in order.
+
+    Args:
+        model: To be made faster.
+        folder: Where it lives.
+        conditions: Condition of every seed; None draws classes uniformly.
+        data: Reference samples given as a tensor, instead of the folder's path.
+        progress: Told how it goes.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        folder: Folder,
+        conditions: Conditions | None,
+        data: Tensor | None,
+        progress: Progress,
+    ) -> None:
+        self.model, self.folder, self.settings = model, folder, folder.settings
+        self.conditions = uniform_classes(model) if conditions is None else conditions
+        self.progress = progress
+        self.journal = Journal(folder.path / TRIALS)
+        self.fingerprint = model_fingerprint(model)
+        self.baseline = baseline(model)
+        self.converged = Recipe(converged_plan(model.process))
+        self.references = {"baseline": self.baseline, "converged": self.converged}
+        self.options = [] if self.settings.only == "plan" else tactics(model)
+        self.speeds = self._speeds()
+        self.bench = Bench(
+            model,
+            self._teacher("train"),
+            self._teacher("valid"),
+            self.speeds,
+            self.settings.guidance,
+        )
+        self.court = self._court(data)
+        self.options = self.speeds.worthwhile(self.options)
+        self.search = Search(
+            self.bench, self.journal, self.settings, self.options, self._say("search")
+        )
+
+    # --------------------------------------------------------------------------- what it rests on
+
+    def _say(self, stage: str) -> Callable[[float, str], None]:
+        return lambda share, message: self.progress(stage, share, message)
+
+    def _speeds(self) -> Speeds:
+        def compute() -> dict[str, Any]:
+            self.progress("speeds", 0.0, "timing every kind of row")
+            seeds = stream(self.settings.seed, "speed", self.settings.timed_batch)
+            cond = self.conditions(seeds)
+            found = measure_speeds(
+                self.model, self.options, seeds, cond, guidance=self.settings.guidance
+            )
+            return found.to_dict()
+
+        path = self.folder.path / "speeds.json"
+        if path.exists():  # measured once; a user may also bring a table measured elsewhere
+            return Speeds.from_dict(json.loads(path.read_text("utf-8")))
+        facts = self.journal.remember("speeds", compute) | self.machine()
+        self.folder.write_json("speeds.json", facts)
+        return Speeds.from_dict(facts)
+
+    def machine(self) -> dict[str, Any]:
+        """Where and how it is timed, as every arm states it."""
+        return {
+            "batch": self.settings.timed_batch,
+            "device": str(self.model.device),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+        }
+
+    def _teacher(self, name: str) -> Teacher:
+        seeds = stream(self.settings.seed, name, self.settings.seeds)
+        cond = self.conditions(seeds)
+        facts = (
+            f"{self.fingerprint}|{self.converged.fingerprint()}|{seeds}|{self.settings.guidance}"
+        )
+        file = f"teacher-{hashlib.sha256(facts.encode()).hexdigest()[:20]}.npz"
+        path = self.folder.cache / file
+        if path.exists():
+            return Teacher.load(path, seeds, cond, self.model.device)
+        self.progress("teacher", 0.0, f"converged trajectories ({name}, {len(seeds)})")
+        found = teach(self.model, seeds, cond, guidance=self.settings.guidance, batch=CHUNK)
+        self.folder.write_arrays(f"cache/{file}", found.arrays())
+        return found
+
+    def _court(self, data: Tensor | None) -> Court:
+        given = data if data is not None else self.folder.reference
+        features, reference, against = settle(self.model, self.folder.judge, given, self._own)
+        folders = [self.folder.cache]
+        if "folder" in self.model.card:  # features of the reference arms, shipped with the model
+            folders.append(Path(self.model.card["folder"]) / "evidence")
+        return Court(features, reference, against, self.conditions, CHUNK, tuple(folders))
+
+    def _own(self) -> Tensor:
+        """The model's own converged samples, from seeds no arm is sampled with."""
+        path = self.folder.cache / "own.npz"
+        if not path.exists():
+            seeds = stream(self.settings.seed, "reference", OWN_SAMPLES)
+            parts = []
+            for first in range(0, len(seeds), CHUNK):
+                self.progress("reference", first / len(seeds), "the model's own converged samples")
+                some = seeds[first : first + CHUNK]
+                plan, cond = self.converged.resolve(self.model.process), self.conditions(some)
+                parts.append(
+                    loop.sample(self.model, plan, some, cond, guidance=self.settings.guidance)
+                )
+            self.folder.write_arrays("cache/own.npz", {"samples": torch.cat(parts).cpu().numpy()})
+        with np.load(path) as file:
+            return torch.from_numpy(file["samples"])
+
+    # ---------------------------------------------------------------------------------- the search
+
+    def judging(self, stage: str, origin: int | str, count: int) -> Judging:
+        """A court session on the seeds of a stage."""
+        return Judging(
+            self.model,
+            self.court,
+            self.settings,
+            self.journal,
+            stage,
+            stream(origin, stage, count),
+            self.references,
+            self._say(stage),
+        )
+
+    def find(self) -> tuple[list[Scored], list[Scored], Judging]:
+        """Finalists of the search, rivals off the shelf, and the session they were chosen in."""
+        session = self.judging("judge", self.settings.seed, self.settings.search_samples)
+        rivals, enough = self._rivals(session)
+        self.search.grids(max(s.plan.nfe for s in rivals[-1:]) if rivals else 12, enough)
+        ranked = self.search.front()
+        _, chosen = fastest(ranked, lambda s: self._comfort(session, s), _first(ranked, enough))
+        return _around(ranked, chosen, self.settings.finalists), rivals, session
+
+    def verdicts(self, session: Judging, scored: Sequence[Scored]) -> list[dict[str, Any]]:
+        """Verdicts that the search has reached about these candidates."""
+        keys = [session.key(one.recipe) for one in scored]
+        return [self.journal.get(key) for key in keys if key in self.journal]
+
+    def _comfort(self, session: Judging, scored: Scored) -> float:
+        verdict = session.judge(scored.recipe, scored.label)
+        return comfort(verdict, samples_needed([verdict], self.settings))
+
+    def _rivals(self, session: Judging) -> tuple[list[Scored], float]:
+        """The stock samplers with the fewest evaluations that look good, and the error of such."""
+        known: dict[int, bool] = {}
+
+        def passes(evaluations: int) -> bool:
+            if evaluations not in known:
+                found = self.search.stock(evaluations)
+                known[evaluations] = found is not None and self._comfort(session, found) >= POWER
+            return known[evaluations]
+
+        low, high = 1, WIDEST + 1
+        at, stride = 8, 2
+        while high - low > 1:
+            if passes(at):
+                high = at
+                at = max(low + 1, at - stride)
+            else:
+                low = at
+                at = min(high - 1, at + stride)
+            stride *= 2
+            if not low < at < high or (high <= WIDEST and low > 1):
+                at = (low + high) // 2
+        least = min(high, WIDEST)
+        wanted = range(least, least + self.settings.finalists)
+        rivals = [found for n in wanted if (found := self.search.stock(n)) is not None]
+        return rivals, rivals[0].error if rivals else 0.1
+
+
+def baseline(model: Model) -> Recipe:
+    """The speed reference: the sampler named on the model's card, DDIM-50 if there is none.
+
+    Raises:
+        RecipeError: If the card names an unknown one.
+    """
+    stated = model.card.get("reference", {}).get("speed")
+    if stated is None:
+        return Recipe(PlanSpec("ddim", "trailing", 50))
+    try:
+        return Recipe.from_dict({"hasten": 1, "plan": dict(stated)})
+    except RecipeError as error:
+        raise RecipeError(
+            f"the speed reference on the model's card cannot be read: {error.what}",
+            where=f"{model.name}: [reference] speed",
+            hint=error.hint,
+        ) from error
+
+
+def _first(ranked: Sequence[Scored], enough: float) -> int:
+    """The fastest whose error is as small as that of something known to be good."""
+    good = (i for i, scored in enumerate(ranked) if scored.error <= enough)
+    return next(good, len(ranked) - 1)
+
+
+def _around(ranked: Sequence[Scored], chosen: int | None, count: int) -> list[Scored]:
+    """The chosen one, the next slower as reserve, the next faster as a chance."""
+    if not ranked:
+        return []
+    middle = len(ranked) - 1 if chosen is None else chosen
+    order = sorted(range(len(ranked)), key=lambda i: (abs(i - middle), -i))
+    return [ranked[i] for i in sorted(order[:count])]

@@ -1,0 +1,158 @@
+"""Teacher: the model's converged trajectories, from which every cheap comparison is made.
+
+The probability-flow equation is solved by Heun's method on a fine grid. What a candidate makes of
+the same noise is compared with where that ends, and a candidate's coefficients are fitted to the
+way there.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hasten.core.model import Model
+from hasten.core.plan import Plan
+from hasten.core.process import Process
+from hasten.errors import ModelError
+from hasten.solvers import SOLVERS, loop
+from hasten.solvers.build import build
+from hasten.solvers.noise import start_noise
+
+STEPS = 64
+"""Heun steps of the converged sampler: 127 evaluations."""
+
+
+def converged_plan(process: Process, steps: int = STEPS) -> Plan:
+    """Heun on the rho-7 grid, fine enough to stand for the exact solution.
+
+    A short table of trained levels has fewer distinct ones; then all that the grid meets are used.
+    Source: Karras et al. 2022 (arXiv 2206.00364), algorithm 1 and eq. 5.
+    """
+    ends = np.array([process.sigma_max, process.sigma_min]) ** (1 / 7)
+    levels = process.snap(np.linspace(ends[0], ends[1], steps) ** 7)
+    grid = np.unique(levels)[::-1]
+    return build(SOLVERS["heun"], grid, label=f"converged (heun karras {len(grid)})")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """Converged trajectories of some seeds.
+
+    Attributes:
+        seeds: Which.
+        noise: Their standard normal starting points [n, *shape].
+        sigmas: Noise levels, descending [m].
+        path: ``x_hat / sqrt(1 + sigma^2)`` at each of them [m, n, *shape].
+        end: The converged samples before decoding [n, *shape].
+        cond: Their conditions as the user gives them, or None.
+    """
+
+    seeds: Sequence[int]
+    noise: Tensor
+    sigmas: NDArray[np.float64]
+    path: Tensor
+    end: Tensor
+    cond: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def part(self, first: int, last: int) -> Teacher:
+        """Trajectories first .. last - 1 of these."""
+        return Teacher(
+            self.seeds[first:last],
+            self.noise[first:last],
+            self.sigmas,
+            self.path[:, first:last],
+            self.end[first:last],
+            None if self.cond is None else self.cond[first:last],
+        )
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What `load` needs beside seeds and conditions."""
+        tensors = {"noise": self.noise, "path": self.path, "end": self.end}
+        return {"sigmas": self.sigmas} | {k: t.cpu().numpy() for k, t in tensors.items()}
+
+    @classmethod
+    def load(
+        cls, path: Path, seeds: Sequence[int], cond: Tensor | None, device: torch.device
+    ) -> Teacher:
+        """Trajectories that were stored as `arrays`."""
+        with np.load(path) as file:
+            held = {k: torch.from_numpy(file[k]).to(device) for k in ("noise", "path", "end")}
+            return cls(seeds, held["noise"], file["sigmas"], held["path"], held["end"], cond)
+
+    @functools.cached_property
+    def _knots(self) -> NDArray[np.float64]:
+        return -np.log(self.sigmas)
+
+    def at(self, sigma: float) -> Tensor:
+        """The trajectory's point at a noise level, in VE coordinates [n, *shape].
+
+        Cubic in log sigma between the stored levels, where the scaled path is smooth; below the
+        last one, a straight line to the end.
+        """
+        place = -float(np.log(sigma))
+        if place >= self._knots[-1] or len(self._knots) < 4:
+            last = self.path[-1] * float(np.sqrt(1 + self.sigmas[-1] ** 2))
+            return self.end + (sigma / float(self.sigmas[-1])) * (last - self.end)
+        first = int(np.clip(np.searchsorted(self._knots, place) - 2, 0, len(self._knots) - 4))
+        knots = self._knots[first : first + 4]
+        total = torch.zeros_like(self.end)
+        for i in range(4):
+            others = np.delete(knots, i)
+            weight = np.prod((place - others) / (knots[i] - others))
+            total.add_(self.path[first + i], alpha=float(weight))
+        return total.mul_(float(np.sqrt(1 + sigma**2)))
+
+
+def teach(
+    model: Model,
+    seeds: Sequence[int],
+    cond: Tensor | None,
+    *,
+    guidance: float = 1.0,
+    batch: int = 64,
+    steps: int = STEPS,
+) -> Teacher:
+    """Solve the equation for some seeds.
+
+    Raises:
+        ModelError: If the process has too few noise levels.
+    """
+    plan = converged_plan(model.process, steps)
+    firsts = [k for k, row in enumerate(plan.rows) if row.slot == 0]
+    if len(firsts) < 2:
+        raise ModelError("a process with one noise level has no trajectory", where=model.name)
+    paths, ends = [], []
+    for first in range(0, len(seeds), batch):
+        chosen = slice(first, first + batch)
+        seen: list[Tensor] = []
+
+        def watch(
+            index: int, sigma: float, x: Tensor, _: Tensor, kept: list[Tensor] = seen
+        ) -> None:
+            if plan.rows[index].slot == 0:
+                kept.append(x * float(1 / np.sqrt(1 + sigma**2)))
+
+        part = None if cond is None else cond[chosen]
+        ends.append(loop.run(model, plan, seeds[chosen], part, guidance, on_row=watch))
+        paths.append(torch.stack(seen))
+    with torch.inference_mode(False):
+        return Teacher(
+            seeds=seeds,
+            noise=start_noise(seeds, model.shape).to(ends[0]),
+            sigmas=np.array([plan.rows[k].sigma for k in firsts]),
+            path=torch.cat(paths, dim=1).clone(),
+            end=torch.cat(ends),
+            cond=cond,
+        )
