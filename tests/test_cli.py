@@ -319,7 +319,7 @@ def test_tune_asks_for_what_was_said_and_shows_what_was_found(
     result = hasten("tune", "mixture", "--run", run, "--demo")
     assert asked["resume"] == run
     assert asked["trials"] < 120
-    assert "hasten (dpmpp_2m, 8 steps" in result.stdout
+    assert "dpmpp_2m, 8 steps, searched grid" in result.stdout
     assert "best.toml" in result.stderr
 
 

@@ -23,10 +23,11 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
+    TaskProgressColumn,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -122,12 +123,16 @@ def emit_table(
         table.add_column(
             Text(name.removeprefix(">"), style="bold"),
             justify="right" if right else "left",
-            no_wrap=right,
             overflow="fold",
         )
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     _print(table, apart=apart)
+
+
+def small(value: str, detail: str) -> Text:
+    """A cell with what belongs to its value below it, quieter."""
+    return Text(value) + Text(f"\n{detail}", style="dim") if detail else Text(value)
 
 
 def emit_facts(facts: Mapping[str, str], *, apart: bool = False) -> None:
@@ -183,10 +188,8 @@ def progress(text: str) -> Iterator[Advance]:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=28),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TaskProgressColumn(),
+        _TimeLeft(),
         TextColumn("[dim]{task.fields[detail]}"),
     )
     with Progress(*columns, console=people, transient=True) as bar:
@@ -217,6 +220,20 @@ def resumable(command: str) -> Iterator[None]:
         say("Stopped. What is done is kept; this goes on with it:")
         say(f"  {command}")
         raise typer.Exit(STOPPED) from error
+
+
+class _TimeLeft(ProgressColumn):
+    """``1:20 left``, once that can be told."""
+
+    def render(self, task: Task) -> Text:
+        """The text for one task."""
+        left = task.time_remaining
+        if left is None or task.finished or not task.completed:
+            return Text("")
+        minutes, seconds = divmod(int(left), 60)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+        return Text(f"{clock} left")
 
 
 class _Lines:

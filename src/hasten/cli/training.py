@@ -34,7 +34,7 @@ def train(
 
     as_device(device)
     again = f"hasten train {config} --data {data} --out {out}"
-    with talk.progress("training") as advance, talk.resumable(again):
+    with talk.resumable(again), talk.progress("training") as advance:
         state = train_config(
             config,
             data,

@@ -130,7 +130,7 @@ def tune(
 
     talk.say(f"{net.name}, run folder {folder}")
     again = f"hasten tune {model} --resume {folder}"
-    with talk.progress("beginning") as advance, talk.resumable(again):
+    with talk.resumable(again), talk.progress("beginning") as advance:
         outcome = search(
             net,
             objective=objective.value,
@@ -196,14 +196,19 @@ def report(
 
 
 def _print(story: Story) -> None:
+    """The verdicts, as far as a screen has room; the page has all of it."""
     from hasten.report import tables
 
-    columns = [(">" if column.figures else "") + column.name for column in tables.VERDICTS]
+    shown = [i for i, column in enumerate(tables.VERDICTS) if column.name not in _PAGE_ONLY]
+    columns = [(">" if tables.VERDICTS[i].figures else "") + tables.VERDICTS[i].name for i in shown]
     rows = [
-        [f"{cell.value} ({cell.detail})" if cell.detail else cell.value for cell in line.cells]
+        [talk.small(line.cells[i].value, line.cells[i].detail) for i in shown]
         for line in tables.verdicts(story)
     ]
     talk.emit_table(columns, rows)
+
+
+_PAGE_ONLY = ("distance", "pairing ρ", "SE / reference")
 
 
 def _fresh(name: str) -> Path:
