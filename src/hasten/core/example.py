@@ -58,14 +58,16 @@ def example(model: Model, batch: int) -> Example:
     sigma = model.process.snap(model.process.sigma_of_t(np.asarray(0.5)))
     scale = float(model.prediction.coefficients(model.process, sigma)[0])
     x = torch.randn(batch, *model.shape, generator=rng) * scale * (1 + float(sigma) ** 2) ** 0.5
-    time = torch.full((batch,), float(model.process.time(sigma)))
+    # as the sampler has it: single precision, or double for a net in double precision
+    precise = torch.promote_types(model.dtype, torch.float32)
+    time = torch.full((batch,), float(model.process.time(sigma)), dtype=precise)
     cond: Tensor | None = None
     if model.call.cond is not None:
         if model.classes is not None:
             labels = torch.arange(batch) % model.classes.count
             cond = model.codec.encode(labels.to(model.device))
         elif (shape := model.card.get("cond_shape")) is not None:
-            cond = torch.rand(batch, *shape, generator=rng).to(model.device)
+            cond = torch.rand(batch, *shape, generator=rng).to(model.device, precise)
     return Example(x.to(model.device, model.dtype), time.to(model.device), cond)
 
 
