@@ -99,8 +99,8 @@ class Court:
         if logits:
             arrays["logits"] = torch.cat(logits)
         with atomic(self.folders[0] / name) as file:
-            held: dict[str, Any] = {key: value.numpy() for key, value in arrays.items()}
-            np.savez_compressed(file, **held)
+            plain: dict[str, Any] = {key: value.numpy() for key, value in arrays.items()}
+            np.savez_compressed(file, **plain)
         return Reading(arrays["features"], arrays.get("logits"))
 
 

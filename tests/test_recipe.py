@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Self, final
+
+import pytest
+
+from hasten.core.edit import Edit
+from hasten.core.method import Aspect, Needs, Obstacle, Stage, Tactic
+from hasten.core.model import Model
+from hasten.core.plan import FULL, HOLD
+from hasten.core.process import EDM, VP
+from hasten.errors import RecipeError
+from hasten.methods import METHODS
+from hasten.methods.cache import Cache
+from hasten.models.mixture import mixture_model
+from hasten.recipe import PlanSpec, Recipe, conflicts
+from hasten.solvers import stock_plan
+
+SHORT = """
+hasten = 1
+
+[plan]
+solver = "dpmpp_2m"
+grid = "karras"
+steps = 6
+reuse = "every:3"
+
+[[method]]
+method = "cache"
+depth = 0.5
+"""
+
+
+@final
+@dataclass(frozen=True)
+class Skipper(Tactic):
+    name, stage, touches = "skipper", Stage.TOKENS, Aspect.DEPTH
+    needs, paper = Needs(), "none"
+
+    amount: int = 1
+
+    @classmethod
+    def neutral(cls) -> Self:
+        return cls(0)
+
+    def obstacles(self, model: Model) -> list[Obstacle]:
+        return [Obstacle("a skipper is never welcome")]
+
+    def attach(self, model: Model, edit: Edit) -> None:
+        raise NotImplementedError
+
+
+RECIPES = {
+    "default": Recipe(),
+    "short": Recipe.loads(SHORT),
+    "sigmas": Recipe(PlanSpec("ipndm3", None, None, (80.0, 1 / 3, 0.1), ("full", "hold", "full"))),
+    "eta": Recipe(PlanSpec("ddim", "trailing", 4, eta=0.3, guidance=2.5)),
+    "rows": Recipe(stock_plan(EDM(), "heun", "karras", 3)),
+    "noise": Recipe(stock_plan(EDM(), "ancestral", "karras", 3)),
+    "about": Recipe(methods=(Cache(hold="output"),), about={"model": "toy", "speedup": 3.25}),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_a_recipe_survives_its_file_exactly(recipe: Recipe) -> None:
+    assert Recipe.loads(recipe.dumps()) == recipe
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    assert Recipe.loads(recipe.dumps()).fingerprint() == recipe.fingerprint()
+
+
+def test_the_short_form_becomes_the_solvers_rows() -> None:
+    plan = RECIPES["short"].resolve(EDM())
+    assert plan.with_reuse([FULL] * 6) == dataclasses.replace(
+        stock_plan(EDM(), "dpmpp_2m", "karras", 6), label=plan.label
+    )
+    assert plan.reuse == (FULL, HOLD, HOLD, FULL, HOLD, HOLD)
+    assert RECIPES["short"].resolve(VP()).sigmas != plan.sigmas
+
+
+def test_the_fingerprint_sees_what_changes_samples_and_nothing_else() -> None:
+    base = RECIPES["short"]
+    other = dataclasses.replace(base, methods=(Cache(depth=0.6),))
+    told = dataclasses.replace(base, about={"by": "somebody"})
+    shorter = dataclasses.replace(base, plan=PlanSpec("dpmpp_2m", "karras", 5, reuse="every:3"))
+    assert told.fingerprint() == base.fingerprint()
+    assert len({r.fingerprint() for r in (base, other, shorter)}) == 3
+
+
+WRONG = {
+    "key": ("[plan]\nsolvr = 'heun'", "solvr", "did you mean 'solver'"),
+    "solver": ("[plan]\nsolver = 'dpmpp2m'", "dpmpp2m", "did you mean 'dpmpp_2m'"),
+    "grid": ("[plan]\ngrid = 'karas'", "karas", "karras"),
+    "type": ("[plan]\nsteps = 'ten'", "ten", "a whole number"),
+    "bool": ("[plan]\nsteps = true", "True", "a whole number"),
+    "steps": ("[plan]\nsteps = 0", "0 steps", "at least 1"),
+    "both": ("[plan]\ngrid = 'karras'\nsigmas = [2.0, 1.0]", "both", "leave out"),
+    "eta": ("[plan]\nsolver = 'heun'\neta = 1.0", "eta", "ddim"),
+    "reuse": ("[plan]\nreuse = 'sometimes'", "sometimes", "every:N"),
+    "column": ("[plan]\nsteps = 2\nreuse = ['full']", "1 reuse entries for 2", ""),
+    "entry": ("[plan]\nsteps = 2\nreuse = ['full', 'keep']", "keep", "forecast"),
+    "first": ("[plan]\nsteps = 2\nreuse = ['hold', 'full']", "nothing to reuse", "full"),
+    "method": ("[[method]]\nmethod = 'cahe'", "cahe", "cache"),
+    "field": ("[[method]]\nmethod = 'cache'\ndeph = 0.5", "deph", "depth"),
+    "value": ("[[method]]\nmethod = 'cache'\ndepth = 7", "7", "from 0.0 to 1.0"),
+    "nameless": ("[[method]]\ndepth = 0.5", "name", "cache"),
+    "table": ("[method]\nmethod = 'cache'", "list", "[[method]]"),
+    "section": ("[plann]\nsteps = 3", "plann", "plan"),
+    "rows": ("[plan]\nrows = [{sigma = 1.0}]\nresult = {start = 0.0}", "missing", ""),
+    "about": ("[about]\ndeep = {er = 1}", "only text", ""),
+}
+
+
+@pytest.mark.parametrize(("text", "what", "hint"), WRONG.values(), ids=WRONG)
+def test_what_is_unknown_or_wrong_is_refused_with_a_hint(text: str, what: str, hint: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.loads(f"hasten = 1\n{text}\n")
+    assert what in caught.value.what
+    assert hint in caught.value.hint
+    assert caught.value.where
+
+
+@pytest.mark.parametrize("text", ["", "hasten = 2\n", "hasten = "])
+def test_what_is_no_recipe_is_refused(text: str) -> None:
+    with pytest.raises(RecipeError):
+        Recipe.loads(text)
+
+
+def test_methods_of_others_can_be_named() -> None:
+    text = "hasten = 1\n[[method]]\nmethod = 'skipper'\namount = 3\n"
+    with pytest.raises(RecipeError):
+        Recipe.loads(text)
+    assert Recipe.loads(text, {**METHODS, "skipper": Skipper}).methods == (Skipper(3),)
+
+
+def test_methods_are_applied_by_stage_and_named_in_that_order() -> None:
+    recipe = Recipe(methods=(Cache(), Skipper()))
+    assert recipe.ordered == (Skipper(), Cache())
+    turned = Recipe(methods=(Skipper(), Cache()))
+    assert turned.fingerprint() == recipe.fingerprint()
+
+
+def test_methods_that_decide_the_same_thing_conflict() -> None:
+    assert conflicts([Cache()]) == []
+    assert "which blocks" in conflicts([Cache(), Skipper()])[0].what
+    assert "twice" in conflicts([Cache(), Cache(depth=0.1)])[0].what
+
+
+def test_reuse_without_a_mechanism_is_an_obstacle() -> None:
+    model = mixture_model()
+    held = Recipe(PlanSpec("ddim", "karras", 4, reuse="every:2"))
+    (obstacle,) = held.obstacles(model)
+    assert "2 of 4" in obstacle.what
+    assert "cache" in obstacle.hint
+    assert Recipe(PlanSpec("ddim", "karras", 4)).obstacles(model) == []
+
+
+def test_a_grid_the_process_does_not_have_is_an_obstacle() -> None:
+    recipe = Recipe(PlanSpec("ddim", None, None, (1.0, 1.0)))
+    assert "descend" in recipe.obstacles(mixture_model())[0].what
