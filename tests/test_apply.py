@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self, final
 
-import nets
 import pytest
 import torch
 from torch import Tensor, nn
 
+import nets
 from hasten.apply import apply
 from hasten.core.edit import Edit, Wrapped, is_open
 from hasten.core.method import Artifact, Aspect, Needs, Obstacle, Stage, Tactic, Transform
