@@ -121,7 +121,7 @@ def inspect(
     _print_sites(
         ("holding", "at", "why"),
         facts["cuts"],
-        lambda c: (c["hold"], ", ".join(c["held"]), c["why"]),
+        lambda c: (c["hold"], _span(c["held"]), c["why"]),
     )
     for note in facts["notes"]:
         talk.say(note)
@@ -139,7 +139,7 @@ def _print_sites(
 
 
 def _span(paths: list[str]) -> str:
-    return paths[0] if len(paths) == 1 else f"{paths[0]} ... {paths[-1]}"
+    return ", ".join(paths) if len(paths) < 3 else f"{paths[0]} ... {paths[-1]}"
 
 
 def _facts(net: Model) -> dict[str, Any]:

@@ -128,6 +128,8 @@ def tune(
     from hasten.report import read, write
     from hasten.tune.run import tune as search
 
+    budget = _BUDGET[demo]
+    most = budget["max_samples"] if max_samples is None else max_samples
     talk.say(f"{net.name}, run folder {folder}")
     again = f"hasten tune {model} --resume {folder}"
     with talk.resumable(again), talk.progress("beginning") as advance:
@@ -147,9 +149,9 @@ def tune(
             seed=seed,
             run=folder,
             resume=resume,
-            trials=trials if trials is not None else _BUDGET[demo]["trials"],
-            search_samples=_BUDGET[demo]["search_samples"],
-            max_samples=max_samples if max_samples is not None else _BUDGET[demo]["max_samples"],
+            trials=budget["trials"] if trials is None else trials,
+            search_samples=min(budget["search_samples"], most),
+            max_samples=most,
             progress=lambda stage, share, message: advance(share, 1.0, stage, message),
         )
         advance(0, None, "report")

@@ -127,7 +127,7 @@ def _search(story: Story) -> list[Note]:
         found.append(
             Note(
                 f"The search stopped at its limit of {reason}",
-                "A longer search may find a faster recipe; --resume continues this one.",
+                "A longer search may find a faster recipe.",
             )
         )
     check = story.search.get("converged_check")

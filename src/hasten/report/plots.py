@@ -308,7 +308,7 @@ def timing(story: Story, width: float) -> Figure:
     for index, arm in enumerate(reversed(arms)):
         colour = _colour(arm)
         y = index * lane + 16
-        axes.axvline(1, color=HAIR, linewidth=1)
+        axes.plot([1, 1], [y - 8, y + 8], color=SOFT, linewidth=1, zorder=2)
         axes.plot([0, top * 1.08], [y, y], color=HAIR, linewidth=1, zorder=1)
         axes.plot(
             ratios[arm.role],
