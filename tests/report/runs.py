@@ -106,6 +106,7 @@ def result(folder: Path, *, kind: str = "image", outcome: str = "within") -> dic
     )
     coarse = arm("rival", 11, 0.0382, 1.062, "outside", width=0.01, label="unipc2 karras 11")
     converged = arm("converged", 127, 0.42, 1.0, "within", width=0.0, label="heun karras 64")
+    converged |= {"pairs": [], "speedup": None, "speedup_interval": None}
     front = []
     for i in range(220):
         nfe = int(rng.integers(4, 50))
