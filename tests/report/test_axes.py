@@ -62,9 +62,6 @@ def test_axes_run_the_way_they_say() -> None:
     axes = frame(canvas(400, 300), left=40, right=10, bottom=40, top=10)
     seconds_axis(axes, [0.0011, 0.12])
     form = axes.xaxis.get_major_formatter()
-    assert [form(tick) for tick in axes.get_xticks()][:2] == ["1 ms", "3 ms"] or len(
-        axes.get_xticks()
-    )
     assert form(0.01) == "10 ms"
     assert form(0.001) == "1 ms"
     assert form(2e-5) == "20 µs"
