@@ -42,7 +42,6 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._read()
-            self._file = path.open("ab")
         except OSError as error:
             raise refusal(error, path) from error
 
@@ -73,9 +72,10 @@ class Journal:
         """
         line = json.dumps({"key": key, "value": value, "clock": round(self.clock, 3)})
         try:
-            self._file.write(line.encode() + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            with self.path.open("ab") as file:
+                file.write(line.encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise refusal(error, self.path) from error
         self._known[key] = json.loads(line)["value"]
@@ -87,10 +87,6 @@ class Journal:
             self.replayed += 1
             return self._known[key]
         return self.put(key, compute())
-
-    def close(self) -> None:
-        """Give the file back."""
-        self._file.close()
 
     def _read(self) -> None:
         if not self.path.exists():

@@ -125,13 +125,10 @@ def tune(
     data = reference if isinstance(reference, Tensor) else None
     with _machine(model, folder.settings) as placed:
         study = Study(placed, folder, conditions, data, progress or _silent)
-        try:
-            finalists_, rivals, session = study.find()
-            count = samples_needed(study.verdicts(session, rivals), folder.settings)
-            final = study.judging("final", folder.run_id, count)
-            return Results(study, finalists_, rivals, session, final).write()
-        finally:
-            study.journal.close()
+        chosen, rivals, session = study.find()
+        count = samples_needed(study.verdicts(session, rivals), folder.settings)
+        final = study.judging("final", folder.run_id, count)
+        return Results(study, chosen, rivals, session, final).write()
 
 
 @contextmanager
