@@ -15,11 +15,19 @@ name = "tiny"
 kind = "image"
 shape = [1, 8, 8]
 codec = "pixels"
-net = {factory = "uvit", size = 8, channels = 1, patch = 4, width = 16, depth = 2, heads = 2, classes = 4}
 process = {name = "vp"}
 prediction = {name = "v"}
 call = {cond = "label"}
 classes = {count = 3, null = 3}
+[net]
+factory = "uvit"
+size = 8
+channels = 1
+patch = 4
+width = 16
+depth = 2
+heads = 2
+classes = 4
 [train]
 images = 64
 batch = 16

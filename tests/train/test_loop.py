@@ -31,14 +31,14 @@ def test_a_resumed_training_equals_an_uninterrupted_one_to_the_bit(
     whole = Settings(images=96, batch=16, ramp=32, every=1, flip=True)
     straight = train(small(), *data, whole, tmp_path / "a")
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill(seen: int, total: int, loss: float) -> None:
         if seen >= 32:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(small(), *data, whole, tmp_path / "b", progress=kill)
     resumed = train(small(), *data, whole, tmp_path / "b")
     assert resumed.step == straight.step == 6
@@ -51,7 +51,7 @@ def test_training_lowers_the_loss(data: tuple[torch.Tensor, torch.Tensor], tmp_p
     losses: list[float] = []
     settings = Settings(images=16 * 120, batch=16, ramp=160, rate=3e-3, every=40)
     plain = (100 * data[1]).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
-    train(small(), plain, data[1], settings, tmp_path, progress=lambda s, t, loss: losses.append(loss))
+    train(small(), plain, data[1], settings, tmp_path, progress=lambda *now: losses.append(now[2]))
     assert losses[-1] < 0.8 * losses[0], losses
 
 

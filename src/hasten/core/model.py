@@ -163,7 +163,9 @@ class Model:
 
     def _denoise(self, x: Tensor, sigma: Any, cond: Tensor | None) -> Tensor:
         levels = np.asarray(sigma, dtype=np.float64)
-        scale, skip, out = (as_tensor(c, x) for c in self.prediction.coefficients(self.process, levels))
+        scale, skip, out = (
+            as_tensor(c, x) for c in self.prediction.coefficients(self.process, levels)
+        )
         time = as_tensor(self.process.time(levels), x).reshape(-1).expand(len(x))
         raw = self.call(self.net, (scale * x).to(self.dtype), time, cond)
         if raw.shape != x.shape:

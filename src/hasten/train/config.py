@@ -67,7 +67,7 @@ def train_config(
     *,
     minutes: float = float("inf"),
     device: str = "cpu",
-    progress: Progress = lambda seen, total, loss: None,
+    progress: Progress | None = None,
 ) -> State:
     """Train what a configuration describes, or go on with it, and write the model so far.
 
@@ -105,6 +105,7 @@ def write_model(state: State, config: Config, folder: Path, data: str) -> Model:
     settings = {k: v for k, v in dataclasses.asdict(config.settings).items() if v is not None}
     settings["betas"] = list(settings["betas"])
     training = {"data": data, "seen": state.step * config.settings.batch, **settings}
-    facts = {k: config.card[k] for k in ("about", "reference", "judge") if k in config.card}
-    save_bundle(folder, state.model, config.card["net"], {**facts, "training": training})
+    facts: dict[str, Any] = {"training": training}
+    facts |= {k: config.card[k] for k in ("about", "reference", "judge") if k in config.card}
+    save_bundle(folder, state.model, config.card["net"], facts)
     return state.model

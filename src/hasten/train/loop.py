@@ -103,7 +103,9 @@ class State:
             self.step = int(tensors["step"])
         except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as cause:
             raise RunError(
-                "this checkpoint cannot be continued", where=str(path), hint="train into a new folder"
+                "this checkpoint cannot be continued",
+                where=str(path),
+                hint="train into a new folder",
             ) from cause
 
 
@@ -116,7 +118,7 @@ def train(
     *,
     minutes: float = float("inf"),
     precision: torch.dtype = torch.float32,
-    progress: Progress = lambda seen, total, loss: None,
+    progress: Progress | None = None,
 ) -> State:
     """Train, or go on training, until all images are seen or the minutes are over.
 
@@ -125,7 +127,7 @@ def train(
         pixels: Data, uint8 images [n, C, H, W]; made into [-1, 1].
         labels: Their classes [n], or None.
         settings: How.
-        folder: Where ``checkpoint.pt`` and ``log.jsonl`` are kept; an earlier run there is continued.
+        folder: Where ``checkpoint.pt`` and ``log.jsonl`` are; an earlier run there is continued.
         minutes: Stop with a checkpoint after this long.
         precision: Of the net's arithmetic (autocast), bfloat16 on accelerators.
         progress: Told after every checkpoint.
@@ -149,7 +151,8 @@ def train(
         if state.step % settings.every == 0:
             state.save(checkpoint)
             _log(folder, {"images": seen, "loss": losses[0] / losses[1], "time": time.time()})
-            progress(seen, settings.images, losses[0] / losses[1])
+            if progress is not None:
+                progress(seen, settings.images, losses[0] / losses[1])
             losses = [0.0, 0.0]
     state.save(checkpoint)
     model.net.eval()
@@ -194,11 +197,11 @@ def _step(
 
 def _batch(count: int, seen: int, settings: Settings) -> Tensor:
     """Indices of the batch that starts after ``seen`` images: each epoch its own permutation."""
-    positions, picks = torch.arange(seen, seen + settings.batch), []
-    for epoch in positions.div(count, rounding_mode="floor").unique().tolist():
+    end, picks = seen + settings.batch, []
+    for epoch in range(seen // count, (end - 1) // count + 1):
         order = torch.Generator().manual_seed(settings.seed * 7_919 + epoch)
-        inside = positions[positions.div(count, rounding_mode="floor") == epoch] - epoch * count
-        picks.append(torch.randperm(count, generator=order)[inside])
+        first, last = max(seen - epoch * count, 0), min(end - epoch * count, count)
+        picks.append(torch.randperm(count, generator=order)[first:last])
     return torch.cat(picks)
 
 

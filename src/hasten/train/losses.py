@@ -1,8 +1,8 @@
 """The one loss: squared error of the net's own output, whatever it predicts.
 
 With ``o = a x0 + b eps`` (see `hasten.core.process`), the error on eps weighs x0 by SNR, on v by
-SNR + 1, on EDM's F by SNR + 1 / sigma_data^2 (Salimans and Ho 2022; Karras et al. 2022, table 1), so
-each net is trained with the weighting its authors chose, and no second table of weights is needed.
+SNR + 1, on EDM's F by SNR + 1 / sigma_data^2 (Salimans and Ho 2022; Karras et al. 2022, table 1).
+So each net is trained with the weighting its authors chose, without a second table of weights.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from hasten.core.model import Model
 from hasten.core.process import Floats, as_tensor
 
 
-def output_loss(model: Model, x0: Tensor, noise: Tensor, sigma: Floats, cond: Tensor | None) -> Tensor:
+def output_loss(
+    model: Model, x0: Tensor, noise: Tensor, sigma: Floats, cond: Tensor | None
+) -> Tensor:
     """Squared error of the raw prediction, one number a sample.
 
     Args:
