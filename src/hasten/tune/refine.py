@@ -73,7 +73,7 @@ def refine(
     Returns:
         Never worse than the beginning.
     """
-    place = _legal(np.log(sigmas), high, low)
+    place = np.log(legal(np.log(sigmas), high, low))
     played, runs, damping = ask(np.exp(place), None), 1, 1e-2
     error = mean_error(played.end, target)
     for taken in range(rounds):
@@ -92,7 +92,7 @@ def refine(
         for _ in range(3):
             matrix = normal + damping * np.diag(np.diag(normal) + 1e-12)
             step_to = np.clip(np.linalg.solve(matrix, -slope), -REACH, REACH)
-            there = _legal(place + step_to, high, low)
+            there = np.log(legal(place + step_to, high, low))
             trial = ask(np.exp(there), None)
             runs += 1
             if (found := mean_error(trial.end, target)) < error:
@@ -152,12 +152,20 @@ def _nudge(place: Floats, k: int) -> tuple[Floats, float]:
     return moved, float(step)
 
 
-def _legal(place: Floats, high: float, low: float) -> Floats:
-    """The nearest-by descending grid within bounds, with gaps."""
-    out = np.clip(place, np.log(low), np.log(high))
+def legal(place: Floats, high: float, low: float) -> Floats:
+    """The noise levels of a descending grid within bounds and with gaps, nearest to a wish.
+
+    Args:
+        place: Logarithms of noise levels.
+        high: Highest level.
+        low: Lowest one.
+    """
+    top, bottom = np.log(high), np.log(low)
+    out = np.clip(np.sort(place)[::-1], bottom, top)
+    gap = min(GAP, (top - bottom) / max(1, len(out)))
     for k in range(1, len(out)):
-        out[k] = min(out[k], out[k - 1] - GAP)
-    for k in range(len(out) - 2, -1, -1):  # those pushed out below come back
-        out[-1] = max(out[-1], np.log(low))
-        out[k] = max(out[k], out[k + 1] + GAP)
-    return out
+        out[k] = min(out[k], out[k - 1] - gap)
+    out[-1] = max(out[-1], bottom)
+    for k in range(len(out) - 2, -1, -1):  # what was pushed out below comes back
+        out[k] = max(out[k], out[k + 1] + gap)
+    return np.asarray(np.exp(out), dtype=np.float64)

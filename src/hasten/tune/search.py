@@ -1,29 +1,46 @@
 """Search: proposes plans, tries them on the teacher's trajectories, keeps the front.
 
+    grids     fewer and fewer steps: every stock grid fitted, the best ones refined
+    moves     what one held row, one row less or another mechanism does to the best of these
+    shakes    the best again from nearby grids, for as long as the budget lasts
+
 Everything tried goes through the journal, so the search is a deterministic programme over what is
 written there, and a resumed one proposes the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, final
+
+import numpy as np
 
 from hasten.core.method import Tactic
 from hasten.errors import PlanError
 from hasten.solvers import GRIDS
+from hasten.solvers.grids import resample
 from hasten.tune.bench import HOPELESS, Bench
 from hasten.tune.journal import Journal
+from hasten.tune.moves import neighbours, shaken
+from hasten.tune.seeds import trial_seed
 from hasten.tune.settings import Settings
 from hasten.tune.space import Candidate, Scored, front
 from hasten.tune.stock import best_stock
 
-REFINE_SEEDS = 24
-"""Trajectories a grid is refined on; a whole vector of residuals each, so a few do."""
+SOLVER = "dpmpp_2m"
+"""Whose coefficients a fit begins with; it hardly matters which."""
 STARTS = 2
-"""Grids that are refined for each number of steps."""
+"""Grids that are refined for each number of steps, and neighbours for each expansion."""
 FEWEST, MOST = 2, 14
 """Steps of plans with grids of their own; with more, stock grids are good enough."""
+FAR = 4.0
+"""Candidates with an error so many times what is good enough are left alone."""
+SHAKE = 0.3
+"""Standard deviation in log sigma of a shaken grid."""
+NUMBERS = {"screen": 4_000, "refine": 16_000}
+"""How many numbers of samples errors rest on: with many a sample, few samples do."""
 
 Say = Callable[[float, str], None]
 """Told the share of the budget that is spent, and what goes on."""
@@ -41,8 +58,8 @@ class Search:
         say: Told of progress.
 
     Attributes:
-        scored: Everything tried so far, stock and searched, in order.
-        trials: Searched candidates so far.
+        scored: Everything tried on all trajectories so far, stock and searched, in order.
+        trials: Pieces of work so far.
         evaluations: Of the net, counted per sample, over all processes that worked on the study.
         stopped_by: What ended the search.
     """
@@ -61,52 +78,55 @@ class Search:
         self.trials = self.evaluations = 0
         self.stopped_by = "trials"
         self._stock: dict[int, Scored | None] = {}
+        self._expanded: set[str] = set()
+        self._refined: set[str] = set()
 
-    # ------------------------------------------------------------------------------- one trial
+    # ------------------------------------------------------------------------ one piece of work
 
-    def _remember(self, key: str, work: Callable[[], Scored | None]) -> Scored | None:
+    def _remember(self, key: str, work: Callable[[], list[Scored]]) -> list[Scored]:
         def compute() -> dict[str, Any]:
             before = self.bench.evaluations
-            found = work()
-            spent = self.bench.evaluations - before
-            return {"scored": None if found is None else found.to_dict(), "evaluations": spent}
+            found = [scored.to_dict() for scored in work()]
+            return {"scored": found, "evaluations": self.bench.evaluations - before}
 
         value = self._journal.remember(key, compute)
         self.evaluations += int(value["evaluations"])
-        if value["scored"] is None:
-            return None
-        found = Scored.from_dict(value["scored"])
-        if found.error < HOPELESS:
-            self.scored.append(found)
-        return found
+        return [Scored.from_dict(facts) for facts in value["scored"]]
 
-    def stock(self, evaluations: int) -> Scored | None:
-        """The best stock plan with so many evaluations."""
-        if evaluations not in self._stock:
-            self._say(self.share, f"stock samplers with {evaluations} evaluations")
-            self._stock[evaluations] = self._remember(
-                f"stock/{evaluations}", lambda: best_stock(self.bench, evaluations)
-            )
-        return self._stock[evaluations]
-
-    def attempt(self, candidate: Candidate) -> Scored:
-        """Try a candidate as it is."""
-        return self._trial("trial", candidate, lambda n: self.bench.score(candidate, n))
-
-    def refine(self, candidate: Candidate) -> Scored:
-        """Try a candidate with its noise levels moved to where they are best."""
-        return self._trial(
-            "refine", candidate, lambda n: self.bench.refine(candidate, n, seeds=REFINE_SEEDS)[0]
-        )
-
-    def _trial(self, kind: str, candidate: Candidate, work: Callable[[int], Scored]) -> Scored:
+    def _trial(self, key: str, message: str, work: Callable[[int], list[Scored]]) -> list[Scored]:
         self.trials += 1
         number = self.trials
-        self._say(self.share, f"trial {number}: {candidate.label}")
-        found = self._remember(f"{kind}/{candidate.key()}", lambda: work(number))
-        if found is None:
-            raise AssertionError("a trial always has a result")
+        self._say(self.share, message)
+        return [s for s in self._remember(key, lambda: work(number)) if s.error < HOPELESS]
+
+    def stock(self, evaluations: int) -> Scored | None:
+        """The best stock plan with so many evaluations; None if there is none."""
+        if evaluations not in self._stock:
+            self._say(self.share, f"stock samplers with {evaluations} evaluations")
+            found = self._remember(
+                f"stock/{evaluations}", lambda: best_stock(self.bench, evaluations)
+            )
+            self.scored += found
+            self._stock[evaluations] = found[0] if found else None
+        return self._stock[evaluations]
+
+    def _refine(self, candidate: Candidate) -> list[Scored]:
+        """Move a candidate's noise levels to where they are best."""
+        if candidate.key() in self._refined:
+            return []
+        self._refined.add(candidate.key())
+
+        def work(number: int) -> list[Scored]:
+            found, _ = self.bench.refine(candidate, number, seeds=self._seeds("refine"))
+            return [found]
+
+        found = self._trial(f"refine/{candidate.key()}", f"refining {candidate.label}", work)
+        self.scored += found
         return found
+
+    def _seeds(self, what: str) -> int:
+        wanted = math.ceil(NUMBERS[what] / math.prod(self.bench.model.shape))
+        return min(max(wanted, 8), len(self.bench.train))
 
     # ------------------------------------------------------------------------------ the budget
 
@@ -119,8 +139,8 @@ class Search:
     def left(self) -> bool:
         """Whether another trial may begin.
 
-        When the clock ends the search, that is written down, so that a resumed study ends it at the
-        same trial.
+        When the clock ends the search, that is written down, so that a resumed study ends it at
+        the same trial.
         """
         if self.trials >= self._settings.trials:
             return False
@@ -143,23 +163,115 @@ class Search:
             most: Number of steps to begin with.
             enough: An error known to be good enough; the search goes on below, until far from it.
         """
+        warm: Scored | None = None
         for steps in range(min(most, MOST), FEWEST - 1, -1):
-            starts = [self.attempt(c) for c in self._starts(steps) if self.left]
-            starts.sort(key=lambda s: (s.error, s.trial))
-            found = [self.refine(s.candidate) for s in starts[:STARTS] if self.left]
-            if not self.left or min((s.error for s in found), default=HOPELESS) > 4 * enough:
+            if not self.left:
+                return
+            starts = self._starts(steps, warm)
+            found = self._trial(
+                f"starts/{steps}/{len(starts)}",
+                f"{steps} steps: {len(starts)} grids",
+                functools.partial(self._screen, starts, "refine"),
+            )
+            found.sort(key=lambda s: s.error)
+            refined = [r for s in found[:STARTS] if self.left for r in self._refine(s.candidate)]
+            warm = min(refined, key=lambda s: s.error, default=None)
+            if warm is None or warm.error > FAR * enough:
                 return
 
-    def _starts(self, steps: int) -> list[Candidate]:
-        found = []
-        for grid in GRIDS.values():
-            try:
-                sigmas = grid(self.bench.model.process, steps)
-            except PlanError:
+    def improve(self, enough: float, trials: int) -> None:
+        """Local search over the front, near what is good enough.
+
+        Args:
+            enough: The error round which candidates are improved.
+            trials: At most so many pieces of work.
+        """
+        last = self.trials + trials
+        while self.left and self.trials < last:
+            base = self._next(enough)
+            if base is None:
+                self._shake(enough)
                 continue
-            found.append(Candidate.of("ddim" if steps < 3 else "dpmpp_2m", sigmas))
-        return found
+            for candidate in self._expand(base):
+                if self.left and self.trials < last:
+                    self._refine(candidate)
 
     def front(self) -> list[Scored]:
         """The best of everything tried, fastest first."""
         return front(self.scored)
+
+    def _starts(self, steps: int, warm: Scored | None) -> list[Candidate]:
+        grids = []
+        for grid in GRIDS.values():
+            try:
+                grids.append(grid(self.bench.model.process, steps))
+            except PlanError:
+                continue
+        if warm is not None:
+            grids.append(resample(_levels(warm), steps))
+        return [Candidate.of(SOLVER, sigmas) for sigmas in grids]
+
+    def _screen(self, candidates: list[Candidate], stage: str, number: int) -> list[Scored]:
+        return [self.bench.score(each, number, self._seeds(stage)) for each in candidates]
+
+    def _near(self, enough: float) -> Iterator[Scored]:
+        """Fitted members of the front, those nearest to an error first."""
+        fitted = [s for s in self.front() if s.candidate.fitted]
+        for scored in sorted(fitted, key=lambda s: abs(math.log(s.error / enough))):
+            if enough / FAR < scored.error < enough * FAR:
+                yield scored
+
+    def _next(self, enough: float) -> Scored | None:
+        unknown = (s for s in self._near(enough) if s.candidate.key() not in self._expanded)
+        return next(unknown, None) if self.options else None
+
+    def _expand(self, base: Scored) -> list[Candidate]:
+        """The most promising neighbours of a candidate."""
+        self._expanded.add(base.candidate.key())
+        process = self.bench.model.process
+        around = neighbours(base.candidate, _levels(base), self.options, process)
+        found = self._trial(
+            f"moves/{base.candidate.key()}",
+            f"{len(around)} changes of {base.label}",
+            functools.partial(self._screen, [base.candidate, *around], "screen"),
+        )
+        itself = next((s for s in found if s.candidate == base.candidate), None)
+        if itself is None:
+            return []
+        curve = self.front()
+
+        def gain(scored: Scored) -> float:
+            # few trajectories say by how much a change helps, not what the error is
+            error = base.error * scored.error / itself.error
+            return _curve(curve, scored.seconds) - math.log(error)
+
+        better = [s for s in found if s is not itself]
+        better.sort(key=gain, reverse=True)
+        return [s.candidate for s in better[:STARTS]]
+
+    def _shake(self, enough: float) -> None:
+        """Refine a good candidate again from a grid nearby."""
+        rng = np.random.default_rng(trial_seed(self._settings.seed, self.trials))
+        chosen = list(self._near(enough))[:4]
+        if not chosen:
+            self.trials = self._settings.trials  # nothing is near enough to be worth a trial
+            self.stopped_by = "nothing left to try"
+            return
+        base = chosen[int(rng.integers(len(chosen)))]
+        moved = shaken(_levels(base), SHAKE, rng, self.bench.model.process)
+        self._refine(base.candidate.moved(moved))
+
+
+def _levels(scored: Scored) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.array([row.sigma for row in scored.plan.rows if row.slot == 0])
+
+
+def _curve(curve: list[Scored], seconds: float) -> float:
+    """Logarithm of the front's error at a time, straight between its members and beyond."""
+    times = np.array([s.seconds for s in curve])
+    errors = np.log([s.error for s in curve])
+    if len(curve) < 2:
+        return float(errors[0])
+    k = int(np.clip(np.searchsorted(times, seconds), 1, len(curve) - 1))
+    slope = (errors[k] - errors[k - 1]) / (times[k] - times[k - 1])
+    return float(errors[k - 1] + slope * (seconds - times[k - 1]))

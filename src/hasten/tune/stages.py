@@ -58,6 +58,7 @@ class Judging:
     say: Say
 
     def __post_init__(self) -> None:
+        self._readings: dict[str, Reading] = {}
         self._model = model_fingerprint(self.model)
         arms = {
             name: frechet(self.reading(recipe, name).features, self.court.reference)
@@ -67,16 +68,19 @@ class Judging:
         self._arms = arms
 
     def reading(self, recipe: Recipe, label: str) -> Reading:
-        """Features of a recipe's samples."""
-        settings = self.settings
-        identity = f"{self._model}|{recipe.fingerprint()}|{settings.guidance}"
+        """Features of a recipe's samples; sampled once."""
+        settings, key = self.settings, recipe.fingerprint()
+        if key in self._readings:
+            return self._readings[key]
+        identity = f"{self._model}|{key}|{settings.guidance}"
         with apply(self.model, recipe, guidance=settings.guidance) as sampler:
-            return self.court.read(
+            self._readings[key] = self.court.read(
                 sampler,
                 identity,
                 self.seeds,
                 lambda done, total: self.say(done / total, f"{label}: sample {done} of {total}"),
             )
+        return self._readings[key]
 
     def judge(self, recipe: Recipe, label: str) -> dict[str, Any]:
         """The verdict about a recipe, as plain values."""

@@ -38,8 +38,8 @@ def candidates(process: Process, evaluations: int) -> list[Candidate]:
     return list(found.values())
 
 
-def best_stock(bench: Bench, evaluations: int) -> Scored | None:
-    """The best of them; None if there is none."""
+def best_stock(bench: Bench, evaluations: int) -> list[Scored]:
+    """The best of them, alone in a list; an empty one if there is none."""
     contest = candidates(bench.model.process, evaluations)
     for seeds, stay in ROUNDS:
         if len(contest) > stay and seeds < len(bench.train):
@@ -47,4 +47,4 @@ def best_stock(bench: Bench, evaluations: int) -> Scored | None:
             order = sorted(range(len(contest)), key=lambda i: (results[i].error, i))
             contest = [contest[i] for i in order[:stay]]
     results = [bench.score(candidate, 0) for candidate in contest]
-    return min(results, key=lambda s: s.error, default=None)
+    return sorted(results, key=lambda s: s.error)[:1]

@@ -176,7 +176,8 @@ class Study:
         """Finalists of the search, rivals off the shelf, and the session they were chosen in."""
         session = self.judging("judge", self.settings.seed, self.settings.search_samples)
         rivals, enough = self._rivals(session)
-        self.search.grids(max(s.plan.nfe for s in rivals[-1:]) if rivals else 12, enough)
+        self.search.grids(min((s.plan.nfe for s in rivals), default=12), enough)
+        self.search.improve(enough, self.settings.trials)
         ranked = self.search.front()
         _, chosen = fastest(ranked, lambda s: self._comfort(session, s), _first(ranked, enough))
         return _around(ranked, chosen, self.settings.finalists), rivals, session
