@@ -38,7 +38,7 @@ MOST = 8
 """Cuts of one kind that are offered."""
 
 
-class Unsuitable(Exception):  # noqa: N818
+class Unsuitable(Exception):
     """A module that cannot be held; the text says why. Never leaves this package."""
 
 

@@ -60,7 +60,7 @@ class Codec(abc.ABC):
 class Identity(Codec):
     """Nothing to do."""
 
-    def decode(self, x: Tensor, cond: Tensor | None) -> Tensor:
+    def decode(self, x: Tensor, cond: Tensor | None) -> Tensor:  # noqa: ARG002
         return x
 
 
@@ -69,7 +69,7 @@ class Identity(Codec):
 class Pixels(Codec):
     """Images held in [-1, 1], shown in [0, 1]."""
 
-    def decode(self, x: Tensor, cond: Tensor | None) -> Tensor:
+    def decode(self, x: Tensor, cond: Tensor | None) -> Tensor:  # noqa: ARG002
         return x.add(1).div(2).clamp(0, 1)
 
 
@@ -101,7 +101,7 @@ class Model:
         shape: Shape of one sample before decoding, without the batch axis.
         call: How it wants its arguments.
         codec: What surrounds it.
-        clip: Bound of x0 at every evaluation (``[-clip, clip]``), as the model's sampler does; or None.
+        clip: Bound of x0 at every evaluation, as the model's own sampler has it; or None.
         classes: The labels it is conditioned on, if any.
         name: For people and file names.
         kind: ``image``, ``shower`` or ``toy``; what its samples are, so which evidence applies.
@@ -157,7 +157,7 @@ class Model:
         """
         if guidance == 1.0:
             return self._denoise(x, sigma, cond)
-        both = self._denoise(torch.cat([x, x]), _twice(sigma), self._with_null(x, cond))
+        both = self._denoise(torch.cat([x, x]), _twice(sigma), self._with_null(cond))
         guided, free = both.chunk(2)
         return free + guidance * (guided - free)
 
@@ -177,12 +177,12 @@ class Model:
         x0 = skip * x + out * raw.to(x.dtype)
         return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
 
-    def _with_null(self, x: Tensor, cond: Tensor | None) -> Tensor:
+    def _with_null(self, cond: Tensor | None) -> Tensor:
         if cond is None or self.classes is None or self.classes.null is None:
             raise ModelError(
                 "guidance needs a condition and a null class",
                 where=self.name,
-                hint="sample without guidance, or state Classes(null=...) for a net trained with one",
+                hint="sample without guidance, or state Classes(null=...) if it was trained so",
             )
         return torch.cat([cond, torch.full_like(cond, self.classes.null)])
 

@@ -15,7 +15,7 @@ it: how the net's input is scaled, what the net is told of time, and where the u
 Sources: Karras et al. 2022 (arXiv 2206.00364), eqs. 4 and 7; Lu et al. 2022 (arXiv 2206.00927).
 """
 
-# ruff: noqa: ARG002, D102 (an override says what its base says)
+# ruff: noqa: ARG002 (an override says what its base says)
 from __future__ import annotations
 
 import abc

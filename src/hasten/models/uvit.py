@@ -1,7 +1,7 @@
-"""U-ViT: a transformer over patches, time and label tokens, with long skips (Bao et al., CVPR 2023).
+"""U-ViT: a transformer over patches, time and label, with long skips (Bao et al., CVPR 2023).
 
     patches ─┐
-    time    ─┼─ tokens ─ in 1 ─ in 2 ─ in 3 ─ mid ─ out 1 ─ out 2 ─ out 3 ─ linear ─ image ─ 3x3 conv
+    time    ─┼─ tokens ─ in 1 ─ in 2 ─ in 3 ─ mid ─ out 1 ─ out 2 ─ out 3 ─ linear ─ 3x3 conv
     label   ─┘             │      │      └─────────────┘       │       │
                            │      └────────────────────────────┘       │
                            └───────────────────────────────────────────┘   (concatenate, project)

@@ -35,7 +35,7 @@ class PowerAverage:
 
     @torch.no_grad()
     def update(self, net: nn.Module, before: int, after: int) -> None:
-        """Take in the weights reached after ``after`` images, the last update being at ``before``."""
+        """Take in the weights after ``after`` images; the last update was at ``before``."""
         beta = (before / after) ** (self.gamma + 1)
         trained = {name for name, _ in net.named_parameters()}
         for name, value in net.state_dict().items():
