@@ -89,6 +89,12 @@ def test_notes_of_a_run_without_data_and_without_success(tmp_path: Path) -> None
     assert "own converged samples" in found["Measured against the model itself"]
 
 
+def test_seeds_that_are_not_fresh_are_admitted(story: Story) -> None:
+    title = "The demo's final seeds are fixed"
+    assert title not in {note.title for note in notes(story)}
+    assert title in {note.title for note in notes(dataclasses.replace(story, run_id="demo"))}
+
+
 def test_a_small_gain_over_fewer_steps_is_admitted(story: Story) -> None:
     assert "The search added little" not in {note.title for note in notes(story)}
     small = dataclasses.replace(story, over_fewer=Interval(1.06, 1.02, 1.1))

@@ -160,6 +160,14 @@ def _resolution(story: Story) -> list[Note]:
 def _reference(story: Story) -> list[Note]:
     judge = story.judge
     found = []
+    if story.run_id == "demo":
+        found.append(
+            Note(
+                "The demo's final seeds are fixed",
+                "They are the same in every demo, so that the references need not be sampled each "
+                "time. A run of your own draws fresh ones.",
+            )
+        )
     if judge.own:
         found.append(
             Note(
