@@ -12,7 +12,7 @@ from hasten.tune.fit import Fit
 from hasten.tune.play import play
 from hasten.tune.refine import distinct, mean_error, refine
 from hasten.tune.seeds import stream
-from hasten.tune.teacher import Teacher, teach
+from hasten.tune.teacher import Teacher, converged_plan, teach
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +22,12 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def train(model: Model) -> Teacher:
-    return teach(model, stream(0, "train", 96), None)
+    return teach(model, converged_plan(model.process), stream(0, "train", 96), None)
 
 
 @pytest.fixture(scope="module")
 def valid(model: Model) -> Teacher:
-    return teach(model, stream(0, "valid", 96), None)
+    return teach(model, converged_plan(model.process), stream(0, "valid", 96), None)
 
 
 def error(model: Model, plan: object, teacher: Teacher) -> float:

@@ -18,7 +18,8 @@ SEEDS = stream(0, "test", 12)
 
 @pytest.fixture(scope="module")
 def teacher() -> Teacher:
-    return teach(mixture_model(dtype=torch.float64), SEEDS, None, batch=5)
+    model = mixture_model(dtype=torch.float64)
+    return teach(model, converged_plan(model.process), SEEDS, None, batch=5)
 
 
 def test_it_ends_where_a_far_finer_solver_ends(teacher: Teacher) -> None:
@@ -39,7 +40,8 @@ def test_between_its_levels_it_is_on_the_trajectory(teacher: Teacher) -> None:
 
 
 def test_the_batch_does_not_matter_and_parts_are_parts(teacher: Teacher) -> None:
-    whole = teach(mixture_model(dtype=torch.float64), SEEDS, None, batch=12)
+    model = mixture_model(dtype=torch.float64)
+    whole = teach(model, converged_plan(model.process), SEEDS, None, batch=12)
     assert torch.allclose(whole.path, teacher.path, atol=1e-10)
     part = teacher.part(3, 7)
     assert len(part) == 4
@@ -58,4 +60,4 @@ def test_its_plan_costs_127_evaluations_and_fits_short_tables() -> None:
     short = DiscreteVP.from_betas(np.linspace(1e-3, 0.3, 30))
     plan = converged_plan(short)
     assert set(plan.sigmas) <= set(short.table.tolist())
-    teach(mixture_model(short, V()), SEEDS[:2], None)
+    teach(mixture_model(short, V()), plan, SEEDS[:2], None)

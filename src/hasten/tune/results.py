@@ -16,13 +16,14 @@ from hasten.measure.quality import accuracy
 from hasten.measure.speed import SpeedRatio, compare_speed
 from hasten.recipe import Recipe
 from hasten.tune.folder import versions
+from hasten.tune.judging import BLOCK
 from hasten.tune.outcome import RESULT, SCHEMA, Outcome, arm_facts, interval, sentence, timed
 from hasten.tune.refine import mean_error
 from hasten.tune.seeds import stream
 from hasten.tune.space import Scored
 from hasten.tune.stages import Judging
 from hasten.tune.study import CHUNK, Study
-from hasten.tune.teacher import STEPS, teach
+from hasten.tune.teacher import STEPS, converged_plan, teach
 
 PAIRS = 9
 """Of timings."""
@@ -40,7 +41,6 @@ class Results:
         study: Whose search is over.
         finalists: Of the search, fastest first.
         rivals: Of the stock samplers, fewest evaluations first.
-        session: Where they were chosen.
         final: The session on fresh seeds.
     """
 
@@ -49,10 +49,9 @@ class Results:
         study: Study,
         finalists: Sequence[Scored],
         rivals: Sequence[Scored],
-        session: Judging,
         final: Judging,
     ) -> None:
-        self.study, self.session, self.final = study, session, final
+        self.study, self.session, self.final = study, study.session, final
         self.machine = study.machine()
         self.warnings: list[str] = []
         self.scored = {s.recipe.fingerprint(): s for s in (*finalists, *rivals)}
@@ -214,15 +213,22 @@ class Results:
             "degradation": court.reference.degradation,
             "better": self.final.better,
             "confidence": settings.confidence,
-            "looks": settings.finalists,
+            "looks": self.final.finalists,
             "floor": next((m.value for m in court.reference.floor.values()), None),
         }
 
     def _search(self) -> dict[str, Any]:
         study = self.study
-        few = study.bench.valid.part(0, CHECKED)
-        fine = teach(
-            study.model, few.seeds, few.cond, guidance=study.settings.guidance, steps=2 * STEPS
+        seeds = study.bench.valid.seeds[:CHECKED]
+        coarse, fine = (
+            teach(
+                study.model,
+                converged_plan(study.model.process, steps),
+                seeds,
+                study.conditions(seeds),
+                guidance=study.settings.guidance,
+            ).end
+            for steps in (STEPS, 2 * STEPS)
         )
         return {
             "trials": study.search.trials,
@@ -231,8 +237,8 @@ class Results:
             "validation_seeds": len(study.bench.valid),
             "stopped_by": study.search.stopped_by,
             "seconds": round(study.journal.clock, 1),
-            "converged_check": mean_error(few.end, fine.end)
-            / float(fine.end.square().mean().sqrt()),
+            "converged_check": mean_error(coarse, fine) / float(fine.square().mean().sqrt()),
+            "target": self.session.better,
         }
 
     def _points(self) -> list[dict[str, Any]]:
@@ -256,8 +262,8 @@ class Results:
         return sorted(found.values(), key=lambda point: (point["seconds"], point["error"]))
 
     def _verdict_of(self, scored: Scored) -> dict[str, Any] | None:
-        for session in (self.final, self.session):
-            key = session.key(scored.recipe)
+        names = [self.final.key(scored.recipe), self.session.key(scored.recipe)]
+        for key in [*names, self.session.key(scored.recipe, BLOCK)]:
             if key in self.study.journal:
                 verdict: dict[str, Any] = self.study.journal.get(key)
                 return verdict

@@ -17,7 +17,6 @@ from hasten.tune.outcome import Outcome
 from hasten.tune.results import Results
 from hasten.tune.seeds import Conditions
 from hasten.tune.settings import Objective, Settings
-from hasten.tune.stages import samples_needed
 from hasten.tune.study import Progress, Study
 
 
@@ -125,10 +124,9 @@ def tune(
     data = reference if isinstance(reference, Tensor) else None
     with _machine(model, folder.settings) as placed:
         study = Study(placed, folder, conditions, data, progress or _silent)
-        chosen, rivals, session = study.find()
-        count = samples_needed(study.verdicts(session, rivals), folder.settings)
-        final = study.judging("final", folder.run_id, count)
-        return Results(study, chosen, rivals, session, final).write()
+        chosen, rivals = study.find()
+        final = study.final(chosen, rivals)
+        return Results(study, chosen, rivals, final).write()
 
 
 @contextmanager

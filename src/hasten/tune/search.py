@@ -1,8 +1,9 @@
 """Search: proposes plans, tries them on the teacher's trajectories, keeps the front.
 
-    grids     fewer and fewer steps: every stock grid fitted, the best ones refined
-    moves     what one held row, one row less or another mechanism does to the best of these
-    shakes    the best again from nearby grids, for as long as the budget lasts
+    level     a number of steps: every stock grid fitted, the best ones refined
+    expand    what one held row, one row less or another mechanism does to a candidate
+    shake     a candidate again from a grid nearby
+    polish    a candidate moved until the judge finds it as good as the reference
 
 Everything tried goes through the journal, so the search is a deterministic programme over what is
 written there, and a resumed one proposes the same.
@@ -24,6 +25,8 @@ from hasten.solvers.grids import resample
 from hasten.tune.bench import HOPELESS, Bench
 from hasten.tune.journal import Journal
 from hasten.tune.moves import neighbours, shaken
+from hasten.tune.polish import Polisher
+from hasten.tune.refine import distinct
 from hasten.tune.seeds import trial_seed
 from hasten.tune.settings import Settings
 from hasten.tune.space import Candidate, Scored, front
@@ -80,6 +83,7 @@ class Search:
         self._stock: dict[int, Scored | None] = {}
         self._expanded: set[str] = set()
         self._refined: set[str] = set()
+        self._warm: Scored | None = None
 
     # ------------------------------------------------------------------------ one piece of work
 
@@ -110,7 +114,7 @@ class Search:
             self._stock[evaluations] = found[0] if found else None
         return self._stock[evaluations]
 
-    def _refine(self, candidate: Candidate) -> list[Scored]:
+    def refine(self, candidate: Candidate) -> list[Scored]:
         """Move a candidate's noise levels to where they are best."""
         if candidate.key() in self._refined:
             return []
@@ -156,45 +160,69 @@ class Search:
 
     # --------------------------------------------------------------------------- the proposals
 
-    def grids(self, most: int, enough: float) -> None:
-        """Own grids and coefficients, for fewer and fewer steps.
+    def level(self, steps: int) -> list[Scored]:
+        """Own grids and coefficients with so many steps, refined; the best first."""
+        starts = self._starts(steps, self._warm)
+        if not self.left or not starts:
+            return []
+        found = self._trial(
+            f"starts/{steps}/{len(starts)}",
+            f"{steps} steps: {len(starts)} grids",
+            functools.partial(self._screen, starts, "refine"),
+        )
+        found.sort(key=lambda s: s.error)
+        refined = [r for s in found[:STARTS] if self.left for r in self.refine(s.candidate)]
+        refined.sort(key=lambda s: s.error)
+        self._warm = refined[0] if refined else None
+        return refined
 
-        Args:
-            most: Number of steps to begin with.
-            enough: An error known to be good enough; the search goes on below, until far from it.
-        """
-        warm: Scored | None = None
-        for steps in range(min(most, MOST), FEWEST - 1, -1):
-            if not self.left:
-                return
-            starts = self._starts(steps, warm)
-            found = self._trial(
-                f"starts/{steps}/{len(starts)}",
-                f"{steps} steps: {len(starts)} grids",
-                functools.partial(self._screen, starts, "refine"),
-            )
-            found.sort(key=lambda s: s.error)
-            refined = [r for s in found[:STARTS] if self.left for r in self._refine(s.candidate)]
-            warm = min(refined, key=lambda s: s.error, default=None)
-            if warm is None or warm.error > FAR * enough:
-                return
+    def polish(self, scored: Scored, polisher: Polisher, goal: float) -> list[Scored]:
+        """A candidate moved towards the reference's distance; a list of one, or of none."""
 
-    def improve(self, enough: float, trials: int) -> None:
-        """Local search over the front, near what is good enough.
+        def work(number: int) -> list[Scored]:
+            return [self.bench.polish(scored, number, polisher, goal)]
 
-        Args:
-            enough: The error round which candidates are improved.
-            trials: At most so many pieces of work.
-        """
-        last = self.trials + trials
-        while self.left and self.trials < last:
-            base = self._next(enough)
-            if base is None:
-                self._shake(enough)
-                continue
-            for candidate in self._expand(base):
-                if self.left and self.trials < last:
-                    self._refine(candidate)
+        key = f"polish/{scored.candidate.key()}"
+        found = self._trial(key, f"polishing {scored.label}", work) if self.left else []
+        self.scored += found
+        return found
+
+    def next_base(self, enough: float) -> Scored | None:
+        """The member of the front, not yet expanded, whose error is nearest to ``enough``."""
+        if not self.options:
+            return None
+        unknown = (s for s in self._near(enough) if s.candidate.key() not in self._expanded)
+        return next(unknown, None)
+
+    def expand(self, base: Scored, limit: float) -> list[Scored]:
+        """The most promising neighbours of a candidate that take less than a time, refined."""
+        self._expanded.add(base.candidate.key())
+        around = neighbours(base.candidate, _levels(base), self.options, self.bench.model.process)
+        found = self._trial(
+            f"moves/{base.candidate.key()}",
+            f"{len(around)} changes of {base.label}",
+            functools.partial(self._screen, [base.candidate, *around], "screen"),
+        )
+        itself = next((s for s in found if s.candidate == base.candidate), None)
+        if itself is None:
+            return []
+        curve = self.front()
+
+        def gain(scored: Scored) -> float:
+            # few trajectories say by how much a change helps, not what the error is
+            error = base.error * scored.error / itself.error
+            return _curve(curve, scored.seconds) - math.log(error)
+
+        better = [s for s in found if s is not itself and s.seconds < limit]
+        better.sort(key=gain, reverse=True)
+        return [r for s in better[:STARTS] if self.left for r in self.refine(s.candidate)]
+
+    def shake(self, base: Scored) -> list[Scored]:
+        """A candidate refined again from a grid nearby."""
+        rng = np.random.default_rng(trial_seed(self._settings.seed, self.trials))
+        process = self.bench.model.process
+        moved = shaken(_levels(base), SHAKE, rng, process)
+        return self.refine(base.candidate.moved(distinct(process, moved)))
 
     def front(self) -> list[Scored]:
         """The best of everything tried, fastest first."""
@@ -220,46 +248,6 @@ class Search:
         for scored in sorted(fitted, key=lambda s: abs(math.log(s.error / enough))):
             if enough / FAR < scored.error < enough * FAR:
                 yield scored
-
-    def _next(self, enough: float) -> Scored | None:
-        unknown = (s for s in self._near(enough) if s.candidate.key() not in self._expanded)
-        return next(unknown, None) if self.options else None
-
-    def _expand(self, base: Scored) -> list[Candidate]:
-        """The most promising neighbours of a candidate."""
-        self._expanded.add(base.candidate.key())
-        process = self.bench.model.process
-        around = neighbours(base.candidate, _levels(base), self.options, process)
-        found = self._trial(
-            f"moves/{base.candidate.key()}",
-            f"{len(around)} changes of {base.label}",
-            functools.partial(self._screen, [base.candidate, *around], "screen"),
-        )
-        itself = next((s for s in found if s.candidate == base.candidate), None)
-        if itself is None:
-            return []
-        curve = self.front()
-
-        def gain(scored: Scored) -> float:
-            # few trajectories say by how much a change helps, not what the error is
-            error = base.error * scored.error / itself.error
-            return _curve(curve, scored.seconds) - math.log(error)
-
-        better = [s for s in found if s is not itself]
-        better.sort(key=gain, reverse=True)
-        return [s.candidate for s in better[:STARTS]]
-
-    def _shake(self, enough: float) -> None:
-        """Refine a good candidate again from a grid nearby."""
-        rng = np.random.default_rng(trial_seed(self._settings.seed, self.trials))
-        chosen = list(self._near(enough))[:4]
-        if not chosen:
-            self.trials = self._settings.trials  # nothing is near enough to be worth a trial
-            self.stopped_by = "nothing left to try"
-            return
-        base = chosen[int(rng.integers(len(chosen)))]
-        moved = shaken(_levels(base), SHAKE, rng, self.bench.model.process)
-        self._refine(base.candidate.moved(moved))
 
 
 def _levels(scored: Scored) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -7,27 +7,26 @@ within the margin. Stage three judges the finalists, fixed by then, on seeds nob
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any, final
-
-import numpy as np
 
 from hasten.apply import apply
 from hasten.core.model import Model
 from hasten.measure.features import Reading
-from hasten.measure.quality import frechet
+from hasten.measure.quality import Arm, frechet
 from hasten.measure.reference import Reference
 from hasten.measure.verdict import better_reference, judge_contrast
 from hasten.recipe import Recipe
 from hasten.tune.journal import Journal
 from hasten.tune.judging import BLOCK, Court, model_fingerprint
 from hasten.tune.settings import Settings
-from hasten.tune.space import Scored
 
-POWER = 0.8
-"""A candidate is comfortable if a finalist like it would be found within so often."""
+POWER, SURE = 0.8, 0.9
+"""A candidate is comfortable if a finalist like it would be found within so often; and the aim."""
+SPREAD = 4
+"""Finalists are judged on at most so many times the samples of the search, unless told."""
 
 Say = Callable[[float, str], None]
 
@@ -40,12 +39,14 @@ class Judging:
     Attributes:
         model: Whose samples.
         court: What is looked at.
-        settings: Margin, confidence, finalists.
+        settings: Margin, confidence.
         journal: Where verdicts are kept.
-        name: ``search`` or ``final``, in the journal's keys.
+        name: ``judge`` or ``final``, in the journal's keys.
         seeds: One a sample.
         references: The recipes of the speed reference and of the converged sampler, by name.
         say: Told of progress.
+        finalists: How many candidates are judged on these seeds in earnest.
+        better: Name of the reference that is nearer to the real data.
     """
 
     model: Model
@@ -54,53 +55,60 @@ class Judging:
     journal: Journal
     name: str
     seeds: Sequence[int]
-    references: dict[str, Recipe]
+    references: Mapping[str, Recipe]
     say: Say
+    finalists: int
+    better: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self._readings: dict[str, Reading] = {}
         self._model = model_fingerprint(self.model)
-        arms = {
-            name: frechet(self.reading(recipe, name).features, self.court.reference)
-            for name, recipe in self.references.items()
-        }
+        self._readings: dict[tuple[str, int], Reading] = {}
+        self._arms: dict[tuple[str, int], Arm] = {}
+        arms = {name: self.arm(name, len(self.seeds)) for name in self.references}
         self.better = better_reference(arms)
-        self._arms = arms
 
-    def reading(self, recipe: Recipe, label: str) -> Reading:
-        """Features of a recipe's samples; sampled once."""
-        settings, key = self.settings, recipe.fingerprint()
-        if key in self._readings:
-            return self._readings[key]
-        identity = f"{self._model}|{key}|{settings.guidance}"
-        with apply(self.model, recipe, guidance=settings.guidance) as sampler:
-            self._readings[key] = self.court.read(
-                sampler,
-                identity,
-                self.seeds,
-                lambda done, total: self.say(done / total, f"{label}: sample {done} of {total}"),
-            )
+    def arm(self, name: str, count: int) -> Arm:
+        """A reference as the real data see it, on the first ``count`` seeds."""
+        if (name, count) not in self._arms:
+            features = self.reading(self.references[name], name, count).features
+            self._arms[name, count] = frechet(features, self.reference)
+        return self._arms[name, count]
+
+    def reading(self, recipe: Recipe, label: str, count: int | None = None) -> Reading:
+        """Features of a recipe's samples on the first seeds (all by default); sampled once."""
+        settings, seeds = self.settings, self.seeds[:count]
+        key = recipe.fingerprint(), len(seeds)
+        if key not in self._readings:
+            identity = f"{self._model}|{key[0]}|{settings.guidance}"
+            with apply(self.model, recipe, guidance=settings.guidance) as sampler:
+                self._readings[key] = self.court.read(
+                    sampler,
+                    identity,
+                    seeds,
+                    lambda done, of: self.say(done / of, f"{label}: {done} of {of} samples"),
+                )
         return self._readings[key]
 
-    def judge(self, recipe: Recipe, label: str) -> dict[str, Any]:
-        """The verdict about a recipe, as plain values."""
+    def judge(self, recipe: Recipe, label: str, count: int | None = None) -> dict[str, Any]:
+        """The verdict about a recipe on the first seeds (all by default), as plain values."""
+        number = len(self.seeds[:count])
 
         def compute() -> dict[str, Any]:
             return judge_contrast(
-                self.reading(recipe, label).features,
-                self._arms[self.better],
-                self.court.reference,
+                self.reading(recipe, label, number).features,
+                self.arm(self.better, number),
+                self.reference,
                 self.settings.margin,
                 confidence=self.settings.confidence,
-                finalists=self.settings.finalists,
+                finalists=self.finalists,
             ).to_dict()
 
-        value: dict[str, Any] = self.journal.remember(self.key(recipe), compute)
+        value: dict[str, Any] = self.journal.remember(self.key(recipe, number), compute)
         return value
 
-    def key(self, recipe: Recipe) -> str:
+    def key(self, recipe: Recipe, count: int | None = None) -> str:
         """The verdict's name in the journal."""
-        return f"{self.name}/{len(self.seeds)}/{recipe.fingerprint()}"
+        return f"{self.name}/{len(self.seeds[:count])}/{recipe.fingerprint()}"
 
     @property
     def reference(self) -> Reference:
@@ -108,7 +116,7 @@ class Judging:
         return self.court.reference
 
 
-def comfort(verdict: dict[str, Any], samples: int) -> float:
+def comfort(verdict: Mapping[str, Any], samples: int) -> float:
     """Probability that a finalist like this is found within, with so many samples."""
     value, se, n = verdict["contrast"], verdict["se"], verdict["n"]
     if value is None or se is None:
@@ -121,55 +129,44 @@ def comfort(verdict: dict[str, Any], samples: int) -> float:
     return NormalDist().cdf(reach / math.hypot(final, se))
 
 
-def samples_needed(verdicts: Sequence[dict[str, Any]], settings: Settings) -> int:
-    """Samples at which finalists as good as the reference are found within nine times of ten.
+def goal(verdict: Mapping[str, Any], samples: int) -> float:
+    """The ratio of distances at which a candidate would be comfortable; at most 1, parity.
+
+    Args:
+        verdict: About the candidate or one like it.
+        samples: What a finalist is judged on.
+    """
+    base = verdict["distance_baseline"]["value"]
+    if not base or base <= 0 or verdict["se"] is None:
+        return 1.0
+    final = verdict["se"] * math.sqrt(verdict["n"] / samples)
+    reach = (verdict["critical"] + NormalDist().inv_cdf(SURE)) * final
+    return float(min(1.0, 1 + (verdict["margin_abs"] - reach) / base))
+
+
+def planned_samples(settings: Settings) -> int:
+    """Samples the search expects finalists to be judged on."""
+    if settings.samples is not None:
+        return settings.samples
+    return min(settings.max_samples, SPREAD * settings.search_samples)
+
+
+def samples_needed(verdicts: Sequence[Mapping[str, Any]], settings: Settings) -> int:
+    """Samples at which the finalists are found within nine times of ten, if they are.
 
     Decided from the search's seeds, before the final ones are drawn.
+
+    Args:
+        verdicts: Of the search about the finalists.
+        settings: Caps.
     """
     if settings.samples is not None:
         return settings.samples
-    needs = []
+    most, needed = planned_samples(settings), settings.search_samples
     for verdict in verdicts:
-        if verdict["se"] and verdict["margin_abs"]:
-            reach = (verdict["critical"] + NormalDist().inv_cdf(0.9)) * verdict["se"]
-            needs.append(verdict["n"] * (reach / verdict["margin_abs"]) ** 2)
-    typical = min(float(np.median(needs)) if needs else 0.0, 1e9)
-    blocks = math.ceil(max(typical, settings.search_samples) / BLOCK)
-    return min(blocks * BLOCK, settings.max_samples)
-
-
-def fastest(
-    ranked: Sequence[Scored],
-    judge: Callable[[Scored], float],
-    first: int,
-) -> tuple[list[int], int | None]:
-    """The fastest comfortable candidate of a front, judging as few as possible.
-
-    Args:
-        ranked: By time, fastest first; errors fall with time, and so does the risk.
-        judge: Comfort of a candidate, from 0 to 1; costly.
-        first: Where to begin.
-
-    Returns:
-        The indices judged, and the first comfortable one; None if there is none.
-    """
-    known: dict[int, float] = {}
-
-    def passes(index: int) -> bool:
-        if index not in known:
-            known[index] = judge(ranked[index])
-        return known[index] >= POWER
-
-    low, high = -1, len(ranked)  # low fails, high passes, as far as known
-    at = min(max(first, 0), len(ranked) - 1)
-    stride = 1
-    while high - low > 1:
-        if passes(at):
-            high, step = at, -stride
-        else:
-            low, step = at, stride
-        stride *= 2
-        at += step
-        if not low < at < high:
-            at, stride = (low + high) // 2, 1
-    return sorted(known), high if high < len(ranked) else None
+        value, se = verdict["contrast"], verdict["se"]
+        if value is None or se is None or value >= 0:
+            return most
+        reach = (verdict["critical"] + NormalDist().inv_cdf(SURE)) * se
+        needed = max(needed, math.ceil(verdict["n"] * min((reach / value) ** 2, 1e6)))
+    return max(min(math.ceil(needed / BLOCK) * BLOCK, most), min(BLOCK, most))

@@ -23,21 +23,20 @@ from hasten.recipe import PlanSpec, Recipe
 from hasten.solvers import loop
 from hasten.tune.bench import Bench
 from hasten.tune.folder import TRIALS, Folder
+from hasten.tune.hunt import Hunt
 from hasten.tune.journal import Journal
 from hasten.tune.judging import Court, model_fingerprint, settle
 from hasten.tune.search import Search
 from hasten.tune.seeds import Conditions, stream, uniform_classes
 from hasten.tune.space import Scored, tactics
 from hasten.tune.speeds import Speeds, measure_speeds
-from hasten.tune.stages import POWER, Judging, comfort, fastest, samples_needed
+from hasten.tune.stages import Judging, samples_needed
 from hasten.tune.teacher import Teacher, converged_plan, teach
 
 OWN_SAMPLES = 2000
 """Converged samples drawn as reference when there are no data."""
 CHUNK = 64
 """Samples in one pass where time is not measured."""
-WIDEST = 40
-"""Most evaluations of a stock sampler that is looked at."""
 
 Progress = Callable[[str, float, str], None]
 """Told the stage, its share that is done, and a message."""
@@ -73,6 +72,11 @@ class Study:
         self.references = {"baseline": self.baseline, "converged": self.converged}
         self.options = [] if self.settings.only == "plan" else tactics(model)
         self.speeds = self._speeds()
+        self.options = self.speeds.worthwhile(self.options)
+        self.court = self._court(data)
+        self.session = self.judging(
+            "judge", self.settings.seed, self.settings.search_samples, self.settings.finalists
+        )
         self.bench = Bench(
             model,
             self._teacher("train"),
@@ -80,8 +84,6 @@ class Study:
             self.speeds,
             self.settings.guidance,
         )
-        self.court = self._court(data)
-        self.options = self.speeds.worthwhile(self.options)
         self.search = Search(
             self.bench, self.journal, self.settings, self.options, self._say("search")
         )
@@ -118,17 +120,19 @@ class Study:
         }
 
     def _teacher(self, name: str) -> Teacher:
-        seeds = stream(self.settings.seed, name, self.settings.seeds)
+        """Trajectories of the better reference: what candidates shall come near to."""
+        settings, better = self.settings, self.session.better
+        seeds = stream(settings.seed, name, settings.seeds)
         cond = self.conditions(seeds)
-        facts = (
-            f"{self.fingerprint}|{self.converged.fingerprint()}|{seeds}|{self.settings.guidance}"
-        )
+        recipe = self.references[better]
+        facts = f"{self.fingerprint}|{recipe.fingerprint()}|{seeds}|{settings.guidance}"
         file = f"teacher-{hashlib.sha256(facts.encode()).hexdigest()[:20]}.npz"
         path = self.folder.cache / file
         if path.exists():
             return Teacher.load(path, seeds, cond, self.model.device)
-        self.progress("teacher", 0.0, f"converged trajectories ({name}, {len(seeds)})")
-        found = teach(self.model, seeds, cond, guidance=self.settings.guidance, batch=CHUNK)
+        self.progress("teacher", 0.0, f"{better} trajectories ({name}, {len(seeds)})")
+        plan = recipe.resolve(self.model.process)
+        found = teach(self.model, plan, seeds, cond, guidance=settings.guidance, batch=CHUNK)
         self.folder.write_arrays(f"cache/{file}", found.arrays())
         return found
 
@@ -159,7 +163,7 @@ class Study:
 
     # ---------------------------------------------------------------------------------- the search
 
-    def judging(self, stage: str, origin: int | str, count: int) -> Judging:
+    def judging(self, stage: str, origin: int | str, count: int, finalists: int) -> Judging:
         """A court session on the seeds of a stage."""
         return Judging(
             self.model,
@@ -170,53 +174,23 @@ class Study:
             stream(origin, stage, count),
             self.references,
             self._say(stage),
+            finalists,
         )
 
-    def find(self) -> tuple[list[Scored], list[Scored], Judging]:
-        """Finalists of the search, rivals off the shelf, and the session they were chosen in."""
-        session = self.judging("judge", self.settings.seed, self.settings.search_samples)
-        rivals, enough = self._rivals(session)
-        self.search.grids(min((s.plan.nfe for s in rivals), default=12), enough)
-        self.search.improve(enough, self.settings.trials)
-        ranked = self.search.front()
-        _, chosen = fastest(ranked, lambda s: self._comfort(session, s), _first(ranked, enough))
-        return _around(ranked, chosen, self.settings.finalists), rivals, session
+    def find(self) -> tuple[list[Scored], list[Scored]]:
+        """Finalists of the search, fastest first, and as many rivals off the shelf."""
+        hunt = Hunt(self.search, self.session, self.model, self.settings)
+        rivals = hunt.rivals()
+        ours = hunt.ours(rivals)
+        return ours, rivals[: max(1, len(ours))]
 
-    def verdicts(self, session: Judging, scored: Sequence[Scored]) -> list[dict[str, Any]]:
-        """Verdicts that the search has reached about these candidates."""
-        keys = [session.key(one.recipe) for one in scored]
-        return [self.journal.get(key) for key in keys if key in self.journal]
-
-    def _comfort(self, session: Judging, scored: Scored) -> float:
-        verdict = session.judge(scored.recipe, scored.label)
-        return comfort(verdict, samples_needed([verdict], self.settings))
-
-    def _rivals(self, session: Judging) -> tuple[list[Scored], float]:
-        """The stock samplers with the fewest evaluations that look good, and the error of such."""
-        known: dict[int, bool] = {}
-
-        def passes(evaluations: int) -> bool:
-            if evaluations not in known:
-                found = self.search.stock(evaluations)
-                known[evaluations] = found is not None and self._comfort(session, found) >= POWER
-            return known[evaluations]
-
-        low, high = 1, WIDEST + 1
-        at, stride = 8, 2
-        while high - low > 1:
-            if passes(at):
-                high = at
-                at = max(low + 1, at - stride)
-            else:
-                low = at
-                at = min(high - 1, at + stride)
-            stride *= 2
-            if not low < at < high or (high <= WIDEST and low > 1):
-                at = (low + high) // 2
-        least = min(high, WIDEST)
-        wanted = range(least, least + self.settings.finalists)
-        rivals = [found for n in wanted if (found := self.search.stock(n)) is not None]
-        return rivals, rivals[0].error if rivals else 0.1
+    def final(self, finalists: Sequence[Scored], rivals: Sequence[Scored]) -> Judging:
+        """The session on fresh seeds, as many as the search found necessary."""
+        chosen = [s.recipe for s in (*finalists[:1], *rivals[:1])]
+        keys = [self.session.key(recipe) for recipe in chosen]
+        verdicts = [self.journal.get(key) for key in keys if key in self.journal]
+        count = samples_needed(verdicts, self.settings)
+        return self.judging("final", self.folder.run_id, count, max(1, len(finalists)))
 
 
 def baseline(model: Model) -> Recipe:
@@ -236,18 +210,3 @@ def baseline(model: Model) -> Recipe:
             where=f"{model.name}: [reference] speed",
             hint=error.hint,
         ) from error
-
-
-def _first(ranked: Sequence[Scored], enough: float) -> int:
-    """The fastest whose error is as small as that of something known to be good."""
-    good = (i for i, scored in enumerate(ranked) if scored.error <= enough)
-    return next(good, len(ranked) - 1)
-
-
-def _around(ranked: Sequence[Scored], chosen: int | None, count: int) -> list[Scored]:
-    """The chosen one, the next slower as reserve, the next faster as a chance."""
-    if not ranked:
-        return []
-    middle = len(ranked) - 1 if chosen is None else chosen
-    order = sorted(range(len(ranked)), key=lambda i: (abs(i - middle), -i))
-    return [ranked[i] for i in sorted(order[:count])]

@@ -1,4 +1,4 @@
-"""Teacher: the model's converged trajectories, from which every cheap comparison is made.
+"""Teacher: the trajectories that candidates shall follow, and where they end.
 
 The probability-flow equation is solved by Heun's method on a fine grid. What a candidate makes of
 the same noise is compared with where that ends, and a candidate's coefficients are fitted to the
@@ -117,22 +117,29 @@ class Teacher:
 
 def teach(
     model: Model,
+    plan: Plan,
     seeds: Sequence[int],
     cond: Tensor | None,
     *,
     guidance: float = 1.0,
     batch: int = 64,
-    steps: int = STEPS,
 ) -> Teacher:
-    """Solve the equation for some seeds.
+    """The trajectories of some seeds under a plan of many small steps.
+
+    Args:
+        model: Whose trajectories.
+        plan: `converged_plan`, or another sampler that is to be followed.
+        seeds: Which.
+        cond: Their conditions as the user gives them.
+        guidance: Weight where a row states none.
+        batch: Most samples in one pass.
 
     Raises:
-        ModelError: If the process has too few noise levels.
+        ModelError: If the plan has too few steps to interpolate between.
     """
-    plan = converged_plan(model.process, steps)
     firsts = [k for k, row in enumerate(plan.rows) if row.slot == 0]
     if len(firsts) < 2:
-        raise ModelError("a process with one noise level has no trajectory", where=model.name)
+        raise ModelError("a plan of one step has no trajectory", where=model.name)
     paths, ends = [], []
     for first in range(0, len(seeds), batch):
         chosen = slice(first, first + batch)
