@@ -31,7 +31,9 @@ _ARM = (
 
 _BUDGET: dict[bool, dict[str, Any]] = {
     False: {"trials": 120, "search_samples": 1000, "max_samples": 10_000},
-    True: {"trials": 60, "search_samples": 500, "max_samples": 1000, "samples": 1000},
+    # the demo's final seeds are fixed: the references' features for them are bundled
+    True: {"trials": 24, "search_samples": 500, "max_samples": 1000, "samples": 1000}
+    | {"seeds": 48, "finalists": 2, "run_id": "demo"},
 }
 """What a study may spend, and what one for a first look may: the tests at the end are the same."""
 
@@ -128,8 +130,11 @@ def tune(
     from hasten.report import read, write
     from hasten.tune.run import tune as search
 
-    budget = _BUDGET[demo]
-    most = budget["max_samples"] if max_samples is None else max_samples
+    budget = dict(_BUDGET[demo])
+    if trials is not None:
+        budget["trials"] = trials
+    if max_samples is not None:
+        budget = {k: min(v, max_samples) if "samples" in k else v for k, v in budget.items()}
     talk.say(f"{net.name}, run folder {folder}")
     again = f"hasten tune {model} --resume {folder}"
     with talk.resumable(again), talk.progress("beginning") as advance:
@@ -149,13 +154,8 @@ def tune(
             seed=seed,
             run=folder,
             resume=resume,
-            # the demo's final seeds are fixed: the references' features for them are bundled
-            run_id="demo" if demo else None,
-            samples=min(budget["samples"], most) if demo else None,
-            trials=budget["trials"] if trials is None else trials,
-            search_samples=min(budget["search_samples"], most),
-            max_samples=most,
             progress=lambda stage, share, message: advance(share, 1.0, stage, message),
+            **budget,
         )
         advance(0, None, "report")
         page = write(outcome.folder)

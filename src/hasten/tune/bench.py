@@ -17,7 +17,6 @@ from hasten.errors import OutputError, PlanError
 from hasten.recipe import Recipe
 from hasten.tune.fit import Fit
 from hasten.tune.play import Played, play
-from hasten.tune.polish import Polisher
 from hasten.tune.refine import Floats, Refined, distinct, mean_error, refine
 from hasten.tune.space import Candidate, Scored
 from hasten.tune.speeds import Speeds
@@ -98,18 +97,6 @@ class Bench:
                 rounds=rounds,
             )
         return self.score(candidate.moved(distinct(process, found.sigmas)), trial), found
-
-    def polish(self, scored: Scored, trial: int, polisher: Polisher, goal: float) -> Scored:
-        """Move levels and coefficients until the judge's distance is right; see `Polisher`."""
-        with self._attached(scored.candidate.recipe) as model:
-            plan = polisher(model, scored.plan, goal)
-            played = self._play(model, plan, self.train, fitted=False)
-        self.evaluations += polisher.evaluations
-        polisher.evaluations = 0
-        candidate = dataclasses.replace(scored.candidate.moved(plan.sigmas), polished=True)
-        plan = dataclasses.replace(plan, label=candidate.label)
-        seconds = self.speeds.of(plan, candidate.tactic)
-        return Scored(candidate, plan, seconds, mean_error(played.end, self.train.end), trial)
 
     def recipe_error(self, recipe: Recipe) -> float:
         """Error of a finished recipe, validation seeds."""

@@ -1,8 +1,7 @@
 """Hunt: the way from cheap errors to the candidates that are worth a verdict.
 
 rivals    the fewest evaluations with which a stock sampler is comfortably within
-ascend    own plans with 2, 3, 4, ... evaluations, until one is: the cheapest are tried first,
-          and a plan that misses by little is polished
+ascend    own plans with 2, 3, 4, ... evaluations, until one is: the cheapest are tried first
 faster    held rows and other grids, for what lies between the last that failed and the first
           that did not
 """
@@ -12,21 +11,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import final
 
-from hasten.core.model import Model
-from hasten.solvers.noise import start_noise
 from hasten.tune.judging import BLOCK
-from hasten.tune.polish import Polisher, plain_distance
 from hasten.tune.search import FEWEST, MOST, Search
 from hasten.tune.settings import Settings
 from hasten.tune.space import Scored
-from hasten.tune.stages import POWER, Judging, comfort, goal, planned_samples
+from hasten.tune.stages import POWER, Judging, comfort, planned_samples
 
 WIDEST = 40
 """Most evaluations of a stock sampler that is looked at."""
 CLEAR = 0.02
 """A quick look settles a candidate that is so unlikely to pass, or to fail."""
 LOST = 3.0
-"""A candidate whose distance is so many times the reference's is beyond polishing."""
+"""If a candidate's distance is so many times the reference's, its like are not looked at."""
+SMALLEST = 3
+"""Samples a feature below which a quick look says nothing."""
 ALIKE = 2.0
 """Errors up to so many times that of a good plan make a faster one worth a look."""
 
@@ -39,13 +37,11 @@ class Hunt:
     Attributes:
         search: Proposes and tries candidates.
         session: Judges them.
-        model: Whose candidates.
         settings: Budget.
     """
 
     search: Search
     session: Judging
-    model: Model
     settings: Settings
     _comfort: dict[str, float] = field(default_factory=dict)
 
@@ -70,8 +66,8 @@ class Hunt:
         """The first stock samplers that are good, fewest evaluations first."""
 
         def passes(evaluations: int) -> bool:
-            found = self.search.stock(evaluations)
-            return found is not None and self.good(found)
+            # the nearest to the teacher is not always the one the judge likes best
+            return any(self.good(found) for found in self.search.stock(evaluations))
 
         low, high, at, stride = 1, WIDEST + 1, 8, 2  # low fails, high passes, as far as known
         while high - low > 1:
@@ -84,7 +80,7 @@ class Hunt:
             else:
                 at = (low + high) // 2
         wanted = range(min(high, WIDEST), min(high, WIDEST) + self.settings.finalists)
-        return [found for n in wanted if (found := self.search.stock(n)) is not None]
+        return [max(found, key=self.comfort) for n in wanted if (found := self.search.stock(n))]
 
     # --------------------------------------------------------------------------------- our own
 
@@ -106,8 +102,8 @@ class Hunt:
         found: list[Scored] = []
         for steps in range(FEWEST, most + 1):
             for scored in self.search.level(steps):
-                if (settled := self._settle(scored)) is not None:
-                    found.append(settled)
+                if self.good(scored):
+                    found.append(scored)
                     break
                 if self._lost(scored):
                     break
@@ -126,41 +122,11 @@ class Hunt:
             for scored in self.search.expand(base, 0.98 * fastest.seconds):
                 if scored.error > ALIKE * enough or scored.seconds >= 0.98 * fastest.seconds:
                     continue
-                if (settled := self._settle(scored)) is not None:
-                    fastest = settled
-                    found.insert(0, settled)
+                if self.good(scored):
+                    fastest = scored
+                    found.insert(0, scored)
         return found
-
-    def _settle(self, scored: Scored) -> Scored | None:
-        """The candidate if it is good, or polished if that makes it good; else None."""
-        if self.good(scored):
-            return scored
-        if self._lost(scored):
-            return None
-        quick = self.session.judge(scored.recipe, scored.label, BLOCK)
-        aim = goal(quick, planned_samples(self.settings))
-        polished = self.search.polish(scored, self._polisher(), aim)
-        return next((s for s in polished if self.good(s)), None)
 
     def _lost(self, scored: Scored) -> bool:
         ratio = self.session.judge(scored.recipe, scored.label, BLOCK)["ratio"]["value"]
         return ratio is not None and ratio > LOST
-
-    def _polisher(self) -> Polisher:
-        session = self.session
-        count = min(len(session.seeds), BLOCK * -(-SMALLEST * session.reference.dims // BLOCK))
-        seeds = session.seeds[:count]
-        real = session.reference.gaussian
-        base = session.reading(session.references[session.better], session.better, count)
-        return Polisher(
-            start_noise(seeds, self.model.shape).to(self.model.device),
-            session.court.conditions(seeds),
-            session.court.features,
-            real,
-            plain_distance(real, base.features),
-            self.settings.guidance,
-        )
-
-
-SMALLEST = 3
-"""Samples a feature below which a quick look says nothing, and a polish would fit noise."""

@@ -3,7 +3,6 @@
     level     a number of steps: every stock grid fitted, the best ones refined
     expand    what one held row, one row less or another mechanism does to a candidate
     shake     a candidate again from a grid nearby
-    polish    a candidate moved until the judge finds it as good as the reference
 
 Everything tried goes through the journal, so the search is a deterministic programme over what is
 written there, and a resumed one proposes the same.
@@ -25,12 +24,11 @@ from hasten.solvers.grids import resample
 from hasten.tune.bench import HOPELESS, Bench
 from hasten.tune.journal import Journal
 from hasten.tune.moves import neighbours, shaken
-from hasten.tune.polish import Polisher
 from hasten.tune.refine import distinct
 from hasten.tune.seeds import trial_seed
 from hasten.tune.settings import Settings
 from hasten.tune.space import Candidate, Scored, front
-from hasten.tune.stock import best_stock
+from hasten.tune.stock import best_stocks
 
 SOLVER = "dpmpp_2m"
 """Whose coefficients a fit begins with; it hardly matters which."""
@@ -80,7 +78,7 @@ class Search:
         self.scored: list[Scored] = []
         self.trials = self.evaluations = 0
         self.stopped_by = "trials"
-        self._stock: dict[int, Scored | None] = {}
+        self._stock: dict[int, list[Scored]] = {}
         self._expanded: set[str] = set()
         self._refined: set[str] = set()
         self._warm: Scored | None = None
@@ -103,15 +101,15 @@ class Search:
         self._say(self.share, message)
         return [s for s in self._remember(key, lambda: work(number)) if s.error < HOPELESS]
 
-    def stock(self, evaluations: int) -> Scored | None:
-        """The best stock plan with so many evaluations; None if there is none."""
+    def stock(self, evaluations: int) -> list[Scored]:
+        """The best stock plans with so many evaluations, the nearest to the teacher first."""
         if evaluations not in self._stock:
             self._say(self.share, f"stock samplers with {evaluations} evaluations")
             found = self._remember(
-                f"stock/{evaluations}", lambda: best_stock(self.bench, evaluations)
+                f"stock/{evaluations}", lambda: best_stocks(self.bench, evaluations)
             )
             self.scored += found
-            self._stock[evaluations] = found[0] if found else None
+            self._stock[evaluations] = found
         return self._stock[evaluations]
 
     def refine(self, candidate: Candidate) -> list[Scored]:
@@ -175,17 +173,6 @@ class Search:
         refined.sort(key=lambda s: s.error)
         self._warm = refined[0] if refined else None
         return refined
-
-    def polish(self, scored: Scored, polisher: Polisher, goal: float) -> list[Scored]:
-        """A candidate moved towards the reference's distance; a list of one, or of none."""
-
-        def work(number: int) -> list[Scored]:
-            return [self.bench.polish(scored, number, polisher, goal)]
-
-        key = f"polish/{scored.candidate.key()}"
-        found = self._trial(key, f"polishing {scored.label}", work) if self.left else []
-        self.scored += found
-        return found
 
     def next_base(self, enough: float) -> Scored | None:
         """The member of the front, not yet expanded, whose error is nearest to ``enough``."""

@@ -33,13 +33,11 @@ class Candidate:
         recipe: Solver, grid or noise levels, reuse column, methods.
         fitted: Whether the plan's coefficients are least-squares fits to the teacher.
         kind: ``stock`` or ``search``.
-        polished: Whether the judge's distance had a say in levels and coefficients.
     """
 
     recipe: Recipe
     fitted: bool = False
     kind: str = "search"
-    polished: bool = False
 
     @classmethod
     def of(
@@ -89,7 +87,6 @@ class Candidate:
         if self.spec.sigmas is None:
             return self.recipe.label
         own = "own grid and coefficients" if self.fitted else f"{self.spec.solver} on its own grid"
-        own += ", polished" if self.polished else ""
         held = f"{sum(self.held)} held by {spell(self.tactic)}" if self.tactic else ""
         return ", ".join(filter(None, [f"{self.spec.count} steps", own, held]))
 
@@ -103,7 +100,7 @@ class Candidate:
 
     def key(self) -> str:
         """Its name in the journal."""
-        marks = "+fit" * self.fitted + "+polish" * self.polished
+        marks = "+fit" * self.fitted
         return self.recipe.fingerprint() + marks
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,14 +109,13 @@ class Candidate:
             "recipe": self.recipe.to_dict(),
             "fitted": self.fitted,
             "kind": self.kind,
-            "polished": self.polished,
         }
 
     @classmethod
     def from_dict(cls, facts: dict[str, Any]) -> Candidate:
         """Inverse of `to_dict`."""
         recipe = Recipe.from_dict(facts["recipe"])
-        return cls(recipe, facts["fitted"], facts["kind"], facts["polished"])
+        return cls(recipe, facts["fitted"], facts["kind"])
 
 
 @final

@@ -129,21 +129,6 @@ def comfort(verdict: Mapping[str, Any], samples: int) -> float:
     return NormalDist().cdf(reach / math.hypot(final, se))
 
 
-def goal(verdict: Mapping[str, Any], samples: int) -> float:
-    """The ratio of distances at which a candidate would be comfortable; at most 1, parity.
-
-    Args:
-        verdict: About the candidate or one like it.
-        samples: What a finalist is judged on.
-    """
-    base = verdict["distance_baseline"]["value"]
-    if not base or base <= 0 or verdict["se"] is None:
-        return 1.0
-    final = verdict["se"] * math.sqrt(verdict["n"] / samples)
-    reach = (verdict["critical"] + NormalDist().inv_cdf(SURE)) * final
-    return float(min(1.0, 1 + (verdict["margin_abs"] - reach) / base))
-
-
 def planned_samples(settings: Settings) -> int:
     """Samples the search expects finalists to be judged on."""
     if settings.samples is not None:

@@ -15,7 +15,7 @@ from hasten.solvers import GRIDS, SOLVERS
 from hasten.tune.bench import Bench
 from hasten.tune.space import Candidate, Scored
 
-ROUNDS = ((8, 6), (24, 2))
+ROUNDS = ((4, 8), (16, 2))
 """Trajectories of a round, and how many go on to the next."""
 
 
@@ -38,13 +38,12 @@ def candidates(process: Process, evaluations: int) -> list[Candidate]:
     return list(found.values())
 
 
-def best_stock(bench: Bench, evaluations: int) -> list[Scored]:
-    """The best of them, alone in a list; an empty one if there is none."""
+def best_stocks(bench: Bench, evaluations: int) -> list[Scored]:
+    """The best few of them, by their error on all trajectories."""
     contest = candidates(bench.model.process, evaluations)
     for seeds, stay in ROUNDS:
         if len(contest) > stay and seeds < len(bench.train):
             results = [bench.score(candidate, 0, seeds) for candidate in contest]
             order = sorted(range(len(contest)), key=lambda i: (results[i].error, i))
             contest = [contest[i] for i in order[:stay]]
-    results = [bench.score(candidate, 0) for candidate in contest]
-    return sorted(results, key=lambda s: s.error)[:1]
+    return sorted((bench.score(candidate, 0) for candidate in contest), key=lambda s: s.error)

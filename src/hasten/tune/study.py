@@ -125,6 +125,8 @@ class Study:
         seeds = stream(settings.seed, name, settings.seeds)
         cond = self.conditions(seeds)
         recipe = self.references[better]
+        if any(row.input.noise for row in recipe.resolve(self.model.process).rows):
+            better, recipe = "converged", self.converged  # there is no path where noise is drawn
         facts = f"{self.fingerprint}|{recipe.fingerprint()}|{seeds}|{settings.guidance}"
         file = f"teacher-{hashlib.sha256(facts.encode()).hexdigest()[:20]}.npz"
         path = self.folder.cache / file
@@ -179,7 +181,7 @@ class Study:
 
     def find(self) -> tuple[list[Scored], list[Scored]]:
         """Finalists of the search, fastest first, and as many rivals off the shelf."""
-        hunt = Hunt(self.search, self.session, self.model, self.settings)
+        hunt = Hunt(self.search, self.session, self.settings)
         rivals = hunt.rivals()
         ours = hunt.ours(rivals)
         return ours, rivals[: max(1, len(ours))]
