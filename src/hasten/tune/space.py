@@ -194,9 +194,14 @@ def tactics(model: Model) -> list[Tactic]:
             touched = _touched(model, tactic)
             if touched == _touched(model, kind.neutral()):
                 continue
-            chosen = tuple(values[name] for name, knob in ranges.items() if knob.choices)
-            found.setdefault((kind.name, chosen, touched), tactic)
+            found.setdefault((family(tactic), touched), tactic)
     return list(found.values())
+
+
+def family(tactic: Tactic) -> tuple[Any, ...]:
+    """What it has in common with tactics that differ in the strength of an interval only."""
+    chosen = [name for name, knob in knobs(type(tactic)).items() if knob.choices]
+    return tactic.name, *(getattr(tactic, name) for name in chosen)
 
 
 def _touched(model: Model, tactic: Tactic) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -23,10 +22,11 @@ from hasten.core.method import Tactic
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.recipe import PlanSpec, Recipe, spell
+from hasten.tune.space import family
 
-FEW, MANY = 4, 12
+FEW, MANY = 3, 9
 """Rows of the two plans whose difference is the time of a row."""
-ROUNDS = 7
+ROUNDS = 5
 
 
 @final
@@ -52,10 +52,21 @@ class Speeds:
         row = self.full if tactic is None else self.held[spell(tactic)]
         return self.overhead + (plan.nfe - held) * self.full + held * row
 
-    def worthwhile(self, tactics: Sequence[Tactic], least: float = 0.05) -> list[Tactic]:
-        """Those whose held row saves at least this share of a full one."""
-        limit = (1 - least) * self.full
-        return [tactic for tactic in tactics if self.held[spell(tactic)] <= limit]
+    def worthwhile(self, tactics: Sequence[Tactic], least: float = 0.08) -> list[Tactic]:
+        """Those whose held row is clearly faster than a full one and than a gentler held one.
+
+        Args:
+            tactics: Of each kind the gentler before the stronger ones.
+            least: Share of a full row's time that counts as clearly.
+        """
+        kept: list[Tactic] = []
+        fastest: dict[Any, float] = {}
+        for tactic in tactics:
+            time, kind = self.held[spell(tactic)], family(tactic)
+            if time <= fastest.get(kind, self.full) - least * self.full:
+                fastest[kind] = time
+                kept.append(tactic)
+        return kept
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in ``speeds.json``."""
@@ -94,8 +105,7 @@ def measure_speeds(
     readings: dict[str, list[float]] = {name: [] for name in every}
     for round_ in range(rounds + 1):
         for name, recipe in every.items():
-            with ExitStack() as stack:
-                fast = stack.enter_context(apply(model, recipe, guidance=guidance))
+            with apply(model, recipe, guidance=guidance) as fast:
                 started = _now(model)
                 fast(seeds, cond)
                 elapsed = _now(model) - started
