@@ -79,8 +79,11 @@ class Hunt:
                 at, stride = min(at + stride, WIDEST), 2 * stride
             else:
                 at = (low + high) // 2
-        wanted = range(min(high, WIDEST), min(high, WIDEST) + self.settings.finalists)
-        return [max(found, key=self.comfort) for n in wanted if (found := self.search.stock(n))]
+        least = min(high, WIDEST)
+        first = max(self.search.stock(least), key=self.comfort, default=None)
+        reserves = range(least + 1, least + self.settings.finalists)
+        others = [found[0] for n in reserves if (found := self.search.stock(n))]
+        return others if first is None else [first, *others]
 
     # --------------------------------------------------------------------------------- our own
 

@@ -55,12 +55,21 @@ class Results:
         self.machine = study.machine()
         self.warnings: list[str] = []
         self.scored = {s.recipe.fingerprint(): s for s in (*finalists, *rivals)}
-        self.finalists = [self._arm(s) for s in finalists]
-        self.rivals = [self._arm(s) for s in rivals]
+        self.finalists = self._in_turn(finalists)
+        self.rivals = self._in_turn(rivals)
         self.baseline = self._reference("baseline")
         self.converged = self._reference("converged")
 
     # -------------------------------------------------------------------------------------- arms
+
+    def _in_turn(self, candidates: Sequence[Scored]) -> list[Arm]:
+        """Judged fastest first, until one is within; the error is spent over all that might be."""
+        arms: list[Arm] = []
+        for scored in candidates:
+            arms.append(self._arm(scored))
+            if arms[-1]["verdict"] == "within":
+                break
+        return arms
 
     def _arm(self, scored: Scored) -> Arm:
         recipe = scored.recipe
