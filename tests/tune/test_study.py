@@ -1,0 +1,83 @@
+"""The whole of a small study: what it writes, and that nothing is lost when it is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+from small import SETTINGS, study
+
+import hasten
+from hasten.errors import BudgetError, RunError
+from hasten.tune.outcome import Outcome
+
+SCRIPT = Path(__file__).with_name("small.py")
+
+
+@cache
+def whole(root: Path) -> Outcome:
+    return study(root / "whole")
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return whole(tmp_path_factory.getbasetemp())
+
+
+def test_the_result_says_what_is_promised(outcome: Outcome) -> None:
+    facts = json.loads((outcome.folder / "result.json").read_text())
+    keys = {"recipe", "seconds_per_sample", "batch", "device", "dtype", "threads", "nfe"}
+    keys |= {"speedup", "verdict", "distance", "distance_ratio", "n"}
+    for arm in ("baseline", "best", "fewer_steps"):
+        assert keys <= facts[arm].keys()
+    assert facts["best"]["verdict"] == facts["fewer_steps"]["verdict"] == "within"
+    assert facts["best"]["nfe"] <= facts["fewer_steps"]["nfe"] < facts["baseline"]["nfe"]
+    assert facts["best"]["n"] == SETTINGS["samples"]
+
+
+def test_the_best_recipe_is_a_file_that_samples(outcome: Outcome) -> None:
+    recipe = hasten.Recipe.loads((outcome.folder / "best.toml").read_text())
+    with hasten.apply(hasten.load("mixture"), recipe) as fast:
+        assert fast.sample(range(8)).isfinite().all()
+
+
+def test_killed_and_resumed_it_ends_the_same_and_loses_nothing(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    lines = (outcome.folder / "trials.jsonl").read_text().splitlines()
+    journal, finished = tmp_path / "run" / "trials.jsonl", ""
+    for share in (0.15, 0.4, 0.8):
+        process = subprocess.Popen([sys.executable, str(SCRIPT), str(tmp_path / "run")])
+        enough, deadline = int(share * len(lines)), time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if journal.exists() and journal.read_bytes().count(b"\n") >= enough:
+                break
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        held = journal.read_text()
+        assert held.startswith(finished), "a finished trial was lost"
+        finished = held[: held.rindex("\n") + 1]
+    resumed = study(tmp_path / "run")
+    assert journal.read_text().startswith(finished)
+    assert resumed.facts["best"]["fingerprint"] == outcome.facts["best"]["fingerprint"]
+    assert resumed.facts["best"]["recipe"] == outcome.facts["best"]["recipe"]
+    assert resumed.facts["finalists"][0]["distance"] == outcome.facts["finalists"][0]["distance"]
+
+
+def test_bad_settings_and_folders_are_refused_in_words(tmp_path: Path) -> None:
+    model = hasten.load("mixture")
+    with pytest.raises(BudgetError, match="margin"):
+        hasten.tune(model, margin=0.0, run=tmp_path / "a")
+    with pytest.raises(BudgetError, match="latency or throughput"):
+        hasten.tune(model, objective="speed", run=tmp_path / "a")
+    with pytest.raises(RunError):
+        hasten.tune(model, resume=tmp_path / "nothing")
+    assert not (tmp_path / "a").exists()
