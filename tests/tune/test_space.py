@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import nets
+from hasten.core.plan import HOLD
+from hasten.core.process import EDM, DiscreteVP
+from hasten.methods.cache import Cache
+from hasten.models.mixture import mixture_model
+from hasten.solvers import stock_plan
+from hasten.tune.moves import neighbours, shaken
+from hasten.tune.refine import distinct, legal
+from hasten.tune.space import Candidate, Scored, front, tactics
+from hasten.tune.speeds import Speeds, measure_speeds
+from hasten.tune.stock import candidates
+
+SIGMAS = (40.0, 5.0, 1.0, 0.2)
+CACHE = Cache(depth=0.6)
+
+
+def scored(seconds: float, error: float) -> Scored:
+    candidate = Candidate.stock("ddim", "karras", 4)
+    return Scored(candidate, stock_plan(EDM(), "ddim", "karras", 4), seconds, error, 1)
+
+
+def test_a_candidate_survives_the_journal() -> None:
+    held = Candidate.of("dpmpp_2m", SIGMAS, held=(False, True, False, False), tactic=CACHE)
+    stock = Candidate.stock("unipc2", "logsnr", 7)
+    for candidate in (held, stock):
+        again = Candidate.from_dict(json.loads(json.dumps(candidate.to_dict())))
+        assert again == candidate
+        assert again.key() == candidate.key()
+        assert again.spec.resolve(EDM()) == candidate.spec.resolve(EDM())
+    one = Scored(held, held.spec.resolve(EDM()), 0.1 + 0.2, 1 / 3, 7)
+    assert Scored.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+
+
+def test_a_tactic_without_a_held_step_is_left_out() -> None:
+    plain = Candidate.of("dpmpp_2m", SIGMAS, held=(False,) * 4, tactic=CACHE)
+    assert plain == Candidate.of("dpmpp_2m", SIGMAS)
+    assert plain.tactic is None
+
+
+def test_the_front_keeps_what_nothing_beats() -> None:
+    pool = [scored(3, 0.1), scored(1, 0.5), scored(2, 0.6), scored(2, 0.4), scored(3, 0.4)]
+    assert [(s.seconds, s.error) for s in front(pool)] == [(1, 0.5), (2, 0.4), (3, 0.1)]
+
+
+def test_mechanisms_are_offered_once_and_only_where_they_act() -> None:
+    assert tactics(mixture_model()) == []
+    model = nets.uvit()
+    found = tactics(model)
+    cuts = {str(tactic.cut(model)) for tactic in found if isinstance(tactic, Cache)}
+    assert len(found) == len(cuts) > 1
+    assert "None" not in cuts
+
+
+def test_neighbours_differ_in_one_thing_and_can_be_built() -> None:
+    base = Candidate.of("dpmpp_2m", SIGMAS)
+    found = neighbours(base, np.array(SIGMAS), [CACHE, Cache(depth=0.9)], EDM())
+    assert len({each.key() for each in found}) == len(found)
+    assert base not in found
+    flips = [c for c in found if c.spec.count == 4 and c.spec.sigmas == SIGMAS]
+    assert len(flips) == 3 * 2  # any step but the first, by either mechanism
+    assert len([c for c in found if c.spec.count == 3]) == 3
+    assert len([c for c in found if c.spec.count == 5]) == 4 * 2
+    for candidate in found:
+        plan = candidate.spec.resolve(EDM())
+        assert plan.reuse[0].full
+        assert (candidate.tactic is not None) == (HOLD in plan.reuse)
+
+
+def test_neighbours_of_a_held_plan_keep_or_change_its_mechanism() -> None:
+    held = Candidate.of("dpmpp_2m", SIGMAS, held=(False, True, False, True), tactic=CACHE)
+    other = Cache(depth=0.9)
+    found = neighbours(held, np.array(SIGMAS), [CACHE, other], EDM())
+    changed = [c for c in found if c.tactic == other]
+    assert [c.held for c in changed] == [held.held]
+    assert any(c.held == (False, False, False, True) and c.tactic == CACHE for c in found)
+
+
+def test_shaken_and_legal_grids_are_grids() -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 5, 14):
+        start = np.geomspace(80, 0.002, count)
+        for _ in range(50):
+            moved = shaken(start, 1.0, rng, EDM())
+            assert (np.diff(moved) < 0).all()
+            assert moved[0] <= 80 * (1 + 1e-9)
+            assert moved[-1] >= 0.002 * (1 - 1e-9)
+    kept = np.array([3.0, 1.0, 0.1])
+    assert legal(np.log(kept), 80, 0.002) == pytest.approx(kept)
+    table = DiscreteVP.from_betas(np.linspace(1e-4, 0.02, 1000))
+    assert (np.diff(distinct(table, shaken(np.geomspace(20, 0.02, 8), 0.5, rng, table))) < 0).all()
+
+
+def test_all_deterministic_stock_samplers_take_part_and_none_twice() -> None:
+    for evaluations in (1, 2, 7, 8):
+        found = candidates(EDM(), evaluations)
+        plans = [candidate.spec.resolve(EDM()) for candidate in found]
+        assert {plan.nfe for plan in plans} == {evaluations}
+        assert len({plan.fingerprint() for plan in plans}) == len(plans)
+    names = {candidate.spec.solver for candidate in candidates(EDM(), 7)}
+    assert {"ddim", "heun", "dpmpp_2m", "unipc3", "ipndm4", "lms2"} <= names
+    assert "ancestral" not in names
+
+
+SPEEDS = Speeds(
+    1.0, 10.0, {"cache depth=0.3 hold=residual": 8.0, "cache depth=0.6 hold=residual": 7.9}
+)
+
+
+def test_a_plans_time_is_the_sum_of_its_rows() -> None:
+    plan = stock_plan(EDM(), "ddim", "karras", 3)
+    assert SPEEDS.of(plan, None) == 31.0
+    mixed = Candidate.of("ddim", (3.0, 2.0, 1.0), held=(False, True, True), tactic=CACHE)
+    assert SPEEDS.of(mixed.spec.resolve(EDM()), CACHE) == pytest.approx(1 + 10 + 2 * 7.9)
+    assert Speeds.from_dict(json.loads(json.dumps(SPEEDS.to_dict()))) == SPEEDS
+
+
+def test_mechanisms_that_skip_more_but_save_no_more_are_left_out() -> None:
+    gentle, strong = Cache(depth=0.3), CACHE
+    assert SPEEDS.worthwhile([gentle, strong]) == [gentle]
+    slow = Speeds(1.0, 10.0, {**SPEEDS.held, "cache depth=0.3 hold=residual": 9.9})
+    assert slow.worthwhile([gentle, strong]) == [strong]
+
+
+def test_row_times_are_positive_and_stated_for_every_mechanism() -> None:
+    model = nets.uvit()
+    options = tactics(model)[:2]
+    found = measure_speeds(model, options, range(1), torch.zeros(1, dtype=torch.long), rounds=2)
+    assert found.full > 0
+    assert len(found.held) == 2
+    assert all(time >= 0 for time in [found.overhead, *found.held.values()])

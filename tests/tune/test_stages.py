@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hasten.errors import BudgetError, ModelError
+from hasten.models.mixture import mixture_model
+from hasten.tune.judging import find_judge, model_fingerprint, settle
+from hasten.tune.settings import Settings
+from hasten.tune.stages import comfort, planned_samples, samples_needed
+
+
+def verdict(contrast: float | None, se: float | None, n: int = 1000) -> dict[str, Any]:
+    return {"contrast": contrast, "se": se, "n": n, "critical": 1.645}
+
+
+def test_comfort_is_a_probability_that_grows_with_distance_and_samples() -> None:
+    assert comfort(verdict(0.0, 1.0), 1000) < 0.2
+    assert comfort(verdict(-10.0, 1.0), 1000) > 0.999
+    assert comfort(verdict(10.0, 1.0), 10**6) < 1e-6
+    values = [comfort(verdict(-2.0, 1.0), n) for n in (500, 1000, 4000, 10**9)]
+    assert values == sorted(values)
+    assert comfort(verdict(-1.0, 0.0), 1000) == 1.0
+    assert comfort(verdict(None, None), 1000) == 0.0
+
+
+def test_comfort_keeps_its_promise() -> None:
+    # many worlds: a truth, what the search saw of it, what the final seeds say
+    torch.manual_seed(0)
+    truth, se, more = -2.6, 1.0, 4000
+    seen = truth + se * torch.randn(20_000)
+    final = truth + se / 2 * torch.randn(20_000)
+    within = float((final + 1.645 * se / 2 < 0).double().mean())
+    told = sum(comfort(verdict(float(t), se), more) for t in seen[:2000]) / 2000
+    assert told < within  # it allows for its own doubt
+    assert within - told < 0.2
+
+
+def test_samples_are_those_needed_within_the_caps() -> None:
+    settings = Settings(search_samples=500, max_samples=10_000)
+    assert planned_samples(settings) == 2000
+    assert samples_needed([verdict(-100.0, 1.0)], settings) == 500
+    between = samples_needed([verdict(-2.4, 1.0)], settings)
+    assert 1000 < between < 2000
+    assert between % 250 == 0
+    assert samples_needed([verdict(-0.01, 1.0)], settings) == 2000
+    assert samples_needed([verdict(+1.0, 1.0)], settings) == 2000
+    assert samples_needed([verdict(-0.1, 1.0)], Settings(samples=700)) == 700
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"margin": 0.0},
+        {"margin": float("nan")},
+        {"confidence": 1.0},
+        {"trials": -1},
+        {"samples": 50},
+        {"samples": 20_000},
+        {"only": "cache"},
+        {"dtype": "int8"},
+        {"batch": 0},
+        {"minutes": -1.0},
+    ],
+    ids=str,
+)
+def test_settings_without_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(BudgetError) as caught:
+        Settings(**wrong)
+    assert caught.value.hint
+
+
+def test_without_data_the_models_own_samples_stand_in_and_it_is_said() -> None:
+    model = mixture_model()
+    torch.manual_seed(0)
+    _, reference, against = settle(model, None, None, lambda: torch.randn(500, 2))
+    assert against == "own"
+    assert "own" in reference.data
+    _, reference, against = settle(model, None, torch.randn(500, 2), lambda: torch.empty(0))
+    assert against == "data"
+    assert "500" in reference.data
+
+
+def test_a_judge_is_found_by_name_or_folder_or_refused() -> None:
+    found = find_judge(mixture_model(), "fashion")
+    assert found is not None
+    assert find_judge(mixture_model(), str(found)) == found
+    assert find_judge(mixture_model(), None) is None
+    with pytest.raises(ModelError, match="no such judge") as caught:
+        find_judge(mixture_model(), str(Path("no") / "judge"))
+    assert "fashion-judge" in caught.value.hint
+
+
+def test_the_fingerprint_of_a_model_sees_weights_and_facts() -> None:
+    first = model_fingerprint(mixture_model())
+    assert model_fingerprint(mixture_model()) == first
+    moved = mixture_model(variances=(0.04, 0.09, 0.06, 0.051))
+    clipped = mixture_model().replace(clip=1.0)
+    double = mixture_model(dtype=torch.float64)
+    assert len({first, *map(model_fingerprint, (moved, clipped, double))}) == 4
