@@ -9,7 +9,7 @@ from hasten.core.model import Call, Classes, Model
 from hasten.core.process import VP, V
 from hasten.errors import BudgetError, DataError, RunError
 from hasten.models.uvit import UViT
-from hasten.train.loop import Settings, _batch, train
+from hasten.train.loop import Settings, _batch, _compiled, train
 
 
 def small() -> Model:
@@ -76,3 +76,13 @@ def test_bad_input_is_refused_in_words(
     (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(RunError, match="cannot be continued"):
         train(small(), pixels, labels, Settings(images=16, batch=16), tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
+def test_compiling_for_a_training_leaves_no_trace() -> None:
+    net = small().net
+    names = list(net.state_dict())
+    with _compiled(net):
+        assert net._compiled_call_impl is not None
+        assert list(net.state_dict()) == names
+    assert net._compiled_call_impl is None

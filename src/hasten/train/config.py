@@ -28,13 +28,15 @@ class Config:
         card: The facts of the model to be.
         folder: Where files the card refers to lie.
         settings: Of the training.
-        precision: Of the net's arithmetic.
+        precision: Of the net's arithmetic on an accelerator.
+        compiled: Whether the net is compiled for the training there.
     """
 
     card: dict[str, Any]
     folder: Path
     settings: Settings
     precision: torch.dtype
+    compiled: bool
 
 
 def read_config(path: Path) -> Config:
@@ -49,6 +51,7 @@ def read_config(path: Path) -> Config:
     precision = table.pop("precision", "float32")
     if precision not in PRECISIONS:
         raise ModelError(f"unknown precision {precision!r}", where=f"{path} [train]")
+    compiled = table.pop("compile", False)
     for key in table.keys() - set(known):
         near = difflib.get_close_matches(key, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
@@ -57,7 +60,7 @@ def read_config(path: Path) -> Config:
         raise ModelError("images (how many to see) is missing", where=f"{path} [train]")
     if "betas" in table:
         table["betas"] = tuple(table["betas"])
-    return Config(facts, path.parent, Settings(**table), PRECISIONS[precision])
+    return Config(facts, path.parent, Settings(**table), PRECISIONS[precision], compiled)
 
 
 def train_config(
@@ -83,7 +86,10 @@ def train_config(
     images = load_images(data, split="train")
     torch.manual_seed(config.settings.seed)
     model = build(config.card, config.folder)
-    model.net.to(device)
+    # on CPUs half precision and compiling cost more than they gain
+    fast = torch.device(device).type != "cpu"
+    layout = torch.channels_last if fast else torch.preserve_format
+    model.net.to(device, memory_format=layout)  # type: ignore[call-overload]
     labels = None if model.classes is None else images.labels
     state = train(
         model,
@@ -92,7 +98,8 @@ def train_config(
         config.settings,
         out,
         minutes=minutes,
-        precision=config.precision,
+        precision=config.precision if fast else torch.float32,
+        compiled=config.compiled and fast,
         progress=progress,
     )
     write_model(state, config, out / "model", images.name)

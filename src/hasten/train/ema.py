@@ -37,12 +37,11 @@ class PowerAverage:
     def update(self, net: nn.Module, before: int, after: int) -> None:
         """Take in the weights after ``after`` images; the last update was at ``before``."""
         beta = (before / after) ** (self.gamma + 1)
-        trained = {name for name, _ in net.named_parameters()}
-        for name, value in net.state_dict().items():
-            if name in trained:
-                self.weights[name].lerp_(value.float(), 1 - beta)
-            else:
-                self.weights[name].copy_(value)
+        for name, trained in net.named_parameters():
+            self.weights[name].lerp_(trained.float(), 1 - beta)
+        for name, buffer in net.named_buffers():
+            if name in self.weights:  # not all buffers are stored
+                self.weights[name].copy_(buffer)
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Continue from a stored average."""

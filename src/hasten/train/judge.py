@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -69,6 +70,7 @@ def fit_judge(
     settings: JudgeSettings | None = None,
     *,
     net: dict[str, Any] | None = None,
+    device: str = "cpu",
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> Judge:
@@ -81,6 +83,7 @@ def fit_judge(
         images: With labels 0 .. k - 1.
         settings: How; the defaults suit 60,000 grey images in some minutes of one CPU thread.
         net: Settings of the `Judge` besides shape, classes and dropout.
+        device: Where to fit it; the judge comes back on the CPU.
         checkpoint: Where to keep the state after each epoch; continued from if it is there.
         progress: Called after each step.
 
@@ -92,7 +95,7 @@ def fit_judge(
         RunError: If the checkpoint is of other settings, or cannot be written.
     """
     settings = settings or JudgeSettings()
-    labels = _labels(images, settings.batch)
+    pixels, labels = images.pixels.to(device), _labels(images, settings.batch).to(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         judge = make_judge(
@@ -103,15 +106,15 @@ def fit_judge(
                 "dropout": settings.dropout,
             }
         )
-        judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        judge.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.AdamW(_groups(judge, settings.decay), lr=settings.rate)
         signature = json.dumps({**judge.config, **asdict(settings), "images": len(images)})
         first = _restore(checkpoint, judge, optimiser, signature) if checkpoint else 0
         for epoch in range(first, settings.epochs):
-            _epoch(judge, optimiser, images.pixels, labels, epoch, settings, progress)
+            _epoch(judge, optimiser, pixels, labels, epoch, settings, progress)
             if checkpoint:
                 _store(checkpoint, judge, optimiser, signature, epoch + 1)
-    judge.eval().requires_grad_(requires_grad=False)
+    judge.cpu().eval().requires_grad_(requires_grad=False)
     return judge
 
 
@@ -150,7 +153,7 @@ def _epoch(
     judge.train()
     steps = len(pixels) // settings.batch
     total = steps * settings.epochs
-    order = torch.randperm(len(pixels))
+    order = torch.randperm(len(pixels)).to(pixels.device)
     recent = 0.0
     for step in range(steps):
         done = epoch * steps + step
@@ -182,11 +185,12 @@ def shifted(pixels: Tensor, most: int) -> Tensor:
         return pixels
     count, _, height, width = pixels.shape
     padded = F.pad(pixels, (most,) * 4)
-    down, right = torch.randint(0, 2 * most + 1, (2, count, 1))
-    rows = (down + torch.arange(height))[:, None, :, None]
-    columns = (right + torch.arange(width))[:, None, None, :]
-    each = torch.arange(count)[:, None, None, None]
-    channel = torch.arange(pixels.shape[1])[None, :, None, None]
+    down, right = torch.randint(0, 2 * most + 1, (2, count, 1)).to(pixels.device)
+    count_up = partial(torch.arange, device=pixels.device)
+    rows = (down + count_up(height))[:, None, :, None]
+    columns = (right + count_up(width))[:, None, None, :]
+    each = count_up(count)[:, None, None, None]
+    channel = count_up(pixels.shape[1])[None, :, None, None]
     return padded[each, channel, rows, columns]
 
 

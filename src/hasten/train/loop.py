@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hasten.core.model import Model
 from hasten.errors import BudgetError, DataError, RunError
@@ -118,6 +119,7 @@ def train(
     *,
     minutes: float = float("inf"),
     precision: torch.dtype = torch.float32,
+    compiled: bool = False,
     progress: Progress | None = None,
 ) -> State:
     """Train, or go on training, until all images are seen or the minutes are over.
@@ -130,6 +132,7 @@ def train(
         folder: Where ``checkpoint.pt`` and ``log.jsonl`` are; an earlier run there is continued.
         minutes: Stop with a checkpoint after this long.
         precision: Of the net's arithmetic (autocast), bfloat16 on accelerators.
+        compiled: Whether the net runs through ``torch.compile`` meanwhile.
         progress: Told after every checkpoint.
 
     Returns:
@@ -143,20 +146,31 @@ def train(
         state.load(checkpoint)
     pixels = pixels.to(model.device)
     labels = None if labels is None else labels.to(model.device)
-    until, losses = time.monotonic() + 60 * minutes, [0.0, 0.0]
+    until, losses = time.monotonic() + 60 * minutes, list[Tensor]()
     model.net.train()
-    while (seen := state.step * settings.batch) < settings.images and time.monotonic() < until:
-        loss = _step(state, pixels, labels, settings, seen, precision)
-        losses = [losses[0] + loss, losses[1] + 1]
-        if state.step % settings.every == 0:
-            state.save(checkpoint)
-            _log(folder, {"images": seen, "loss": losses[0] / losses[1], "time": time.time()})
-            if progress is not None:
-                progress(seen, settings.images, losses[0] / losses[1])
-            losses = [0.0, 0.0]
+    with _compiled(model.net) if compiled else nullcontext():
+        while (seen := state.step * settings.batch) < settings.images and time.monotonic() < until:
+            losses.append(_step(state, pixels, labels, settings, seen, precision))
+            if state.step % settings.every == 0:
+                state.save(checkpoint)
+                seen, loss = state.step * settings.batch, float(torch.stack(losses).mean())
+                _log(folder, {"images": seen, "loss": loss, "time": time.time()})
+                if progress is not None:
+                    progress(seen, settings.images, loss)
+                losses.clear()
     state.save(checkpoint)
     model.net.eval()
     return state
+
+
+@contextmanager
+def _compiled(net: nn.Module) -> Iterator[None]:
+    """Compile in place, so that names of weights stay; and undo it."""
+    net.compile()
+    try:
+        yield
+    finally:
+        net._compiled_call_impl = None  # noqa: SLF001  (torch has no public way back)
 
 
 def _step(
@@ -166,14 +180,14 @@ def _step(
     settings: Settings,
     seen: int,
     precision: torch.dtype,
-) -> float:
+) -> Tensor:
     model, device = state.model, state.model.device
     rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + state.step)
     index = _batch(len(pixels), seen, settings).to(device)
     x0 = pixels[index].float().div_(127.5).sub_(1)
     if settings.flip:
         mirrored = torch.rand(len(x0), generator=rng).lt(0.5).to(device)
-        x0[mirrored] = x0[mirrored].flip(-1)
+        x0 = torch.where(mirrored[:, None, None, None], x0.flip(-1), x0)
     cond = None if labels is None else labels[index]
     if cond is not None and model.classes is not None and model.classes.null is not None:
         dropped = torch.rand(len(x0), generator=rng).lt(settings.drop).to(device)
@@ -192,7 +206,7 @@ def _step(
     state.optimiser.step()
     state.step += 1
     state.average.update(model.net, seen, seen + settings.batch)
-    return float(loss.detach())
+    return loss.detach()
 
 
 def _batch(count: int, seen: int, settings: Settings) -> Tensor:
@@ -217,7 +231,8 @@ def _optimiser(model: Model, settings: Settings) -> torch.optim.Optimizer:
         {"params": matrices, "weight_decay": settings.decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, settings.rate, settings.betas)
+    fused = all(p.is_cuda for p in matrices)
+    return torch.optim.AdamW(groups, settings.rate, settings.betas, fused=fused)
 
 
 def _prepare(folder: Path) -> None:
