@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
-from hasten.apply import apply
-from hasten.load import load
+from hasten.applying import apply
+from hasten.loading import load
 from hasten.recipe import Recipe
-from hasten.tune.judging import BLOCK, Court, model_fingerprint, settle
-from hasten.tune.seeds import stream, uniform_classes
-from hasten.tune.study import CHUNK, baseline
-from hasten.tune.teacher import converged_plan
+from hasten.tuning.judging import BLOCK, Court, model_fingerprint, settle
+from hasten.tuning.seeds import stream, uniform_classes
+from hasten.tuning.study import CHUNK, baseline
+from hasten.tuning.teacher import converged_plan
 
 
 def main() -> None:

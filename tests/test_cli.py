@@ -19,7 +19,7 @@ from hasten import cli
 from hasten.cli import talk, tuning
 from hasten.core.model import Model
 from hasten.errors import PlanError
-from hasten.tune.outcome import Outcome
+from hasten.tuning.outcome import Outcome
 from report import runs
 
 RECIPE = 'hasten = 1\n[plan]\nsolver = "dpmpp_2m"\ngrid = "karras"\nsteps = 6\n'
@@ -196,7 +196,7 @@ def test_unwritable_places_are_said_before_the_work(
     tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("hasten.load.load", lambda _: pytest.fail("the work had begun"))
+    monkeypatch.setattr("hasten.loading.load", lambda _: pytest.fail("the work had begun"))
     failed(hasten("sample", "mixture", "-o", tmp_path / "file" / "x.npz"), "cannot write")
 
 
@@ -237,7 +237,7 @@ def test_a_fault_of_ours_is_not_a_finding(monkeypatch: pytest.MonkeyPatch) -> No
     def fault() -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr("hasten.load.bundled", fault)
+    monkeypatch.setattr("hasten.loading.bundled", fault)
     result = hasten("models")
     assert result.exit_code == talk.FAULT
     assert "a fault in hasten: ZeroDivisionError" in result.stderr
@@ -247,7 +247,7 @@ def test_errors_keep_their_three_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     def fault() -> None:
         raise PlanError("no steps", where="row 3", hint="add one")
 
-    monkeypatch.setattr("hasten.load.bundled", fault)
+    monkeypatch.setattr("hasten.loading.bundled", fault)
     failed(hasten("models"), "no steps", "row 3", "add one")
 
 
@@ -301,7 +301,7 @@ def test_tune_asks_for_what_was_said_and_shows_what_was_found(
         progress("search", 0.5, "half way")
         return Outcome.read(runs.write(given["run"]))
 
-    monkeypatch.setattr("hasten.tune.run.tune", study)
+    monkeypatch.setattr("hasten.tuning.run.tune", study)
     run = tmp_path / "run"
     words = ("--objective", "throughput", "--margin", 0.1, "--only", "plan", "--batch", 32)
     result = hasten("tune", "mixture", "--run", run, *words, "--format", "json")
@@ -327,7 +327,7 @@ def test_a_stopped_study_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.M
     def study(model: Model, **_: Any) -> Outcome:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hasten.tune.run.tune", study)
+    monkeypatch.setattr("hasten.tuning.run.tune", study)
     result = hasten("tune", "mixture", "--run", tmp_path / "run")
     failed(result, f"hasten tune mixture --resume {tmp_path / 'run'}", code=talk.STOPPED)
 

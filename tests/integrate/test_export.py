@@ -23,7 +23,7 @@ from hasten.core.process import EDM, VP, Flow, Raw, V, Velocity
 from hasten.errors import MethodError, ModelError, OutputError, RunError
 from hasten.integrate.export import export
 from hasten.integrate.player import Player, main
-from hasten.load import load
+from hasten.loading import load
 from hasten.solvers import build, ddim, sample, start_noise, stock_plan
 from hasten.solvers.grids import GRIDS
 

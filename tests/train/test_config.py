@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hasten.errors import ModelError
-from hasten.load import load
+from hasten.loading import load
 from hasten.train.config import read_config, train_config
 
 CONFIG = """

@@ -145,7 +145,7 @@ def _span(paths: list[str]) -> str:
 def _facts(net: Model) -> dict[str, Any]:
     from hasten.core.anatomy import anatomy
     from hasten.core.macs import count_macs
-    from hasten.tune.study import baseline
+    from hasten.tuning.study import baseline
 
     macs = count_macs(net).within("")
     process, found = net.process, anatomy(net)

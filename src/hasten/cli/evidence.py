@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hasten.measure.features import Features
     from hasten.measure.reference import Reference
     from hasten.recipe import Recipe
-    from hasten.tune.seeds import Conditions
+    from hasten.tuning.seeds import Conditions
 
 _PASS = 64  # samples in one pass where time is not measured
 _OWN = 1000  # converged samples that stand for data where there are none, at least
@@ -51,13 +51,13 @@ class Evidence:
     @cached_property
     def conditions(self) -> Conditions:
         """The condition of every seed."""
-        from hasten.tune.seeds import uniform_classes
+        from hasten.tuning.seeds import uniform_classes
 
         return uniform_classes(self.net)
 
     def seeds(self, name: str, count: int) -> range:
         """Seeds of a stream that shares none with those of other names."""
-        from hasten.tune.seeds import stream
+        from hasten.tuning.seeds import stream
 
         return stream(self.origin, name, count)
 
@@ -65,8 +65,8 @@ class Evidence:
     def court(self) -> tuple[Features, Reference, str]:
         """Features, reference, and whether that is ``data`` or the model's ``own`` samples."""
         from hasten.recipe import Recipe
-        from hasten.tune.judging import settle
-        from hasten.tune.teacher import converged_plan
+        from hasten.tuning.judging import settle
+        from hasten.tuning.teacher import converged_plan
 
         def own() -> Tensor:
             exact = Recipe(plan=converged_plan(self.net.process))
@@ -78,7 +78,7 @@ class Evidence:
         """Decoded samples of a recipe, on the CPU."""
         import torch
 
-        from hasten.apply import apply
+        from hasten.applying import apply
 
         parts = []
         with apply(self.net, recipe, guidance=self.guidance) as sampler:
@@ -108,7 +108,7 @@ class Evidence:
 
     def seconds(self, recipe: Recipe, batch: int, repeats: int) -> dict[str, Any]:
         """Seconds a sample."""
-        from hasten.apply import apply
+        from hasten.applying import apply
         from hasten.measure.speed import time_sampler
 
         seeds = self.seeds("timing", batch)
@@ -124,7 +124,7 @@ class Evidence:
 
     def speed(self, slow: Recipe, fast: Recipe, batch: int, pairs: int) -> dict[str, Any]:
         """Pairs of timings; a net can wear one recipe at a time, so each arm has its own copy."""
-        from hasten.apply import apply
+        from hasten.applying import apply
         from hasten.measure.speed import compare_speed
 
         twin = self.net.replace(net=copy.deepcopy(self.net.net))

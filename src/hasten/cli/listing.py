@@ -85,7 +85,7 @@ def _knobs(fields: dict[str, Any]) -> str:
 
 def models(form: choices.Output = talk.Format.TABLE) -> None:
     """List the models that come with hasten."""
-    from hasten.load import bundled
+    from hasten.loading import bundled
 
     found = [
         {

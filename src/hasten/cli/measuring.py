@@ -158,8 +158,8 @@ def sample_once(
     dtype: str | None,
 ) -> None:
     """One pass, for the process in which memory is measured."""
-    from hasten.apply import apply
-    from hasten.tune.seeds import uniform_classes
+    from hasten.applying import apply
+    from hasten.tuning.seeds import uniform_classes
 
     net = subjects.open_model(model, device, dtype)
     with apply(net, subjects.open_recipe(recipe, net, model), guidance=guidance) as fast:

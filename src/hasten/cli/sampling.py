@@ -52,7 +52,7 @@ def sample(
     import numpy as np
     import torch
 
-    from hasten.apply import apply
+    from hasten.applying import apply
 
     net = subjects.open_model(model, device, dtype, threads)
     if out.suffix == ".png":

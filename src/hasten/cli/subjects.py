@@ -26,7 +26,7 @@ def open_model(
     """
     import torch
 
-    from hasten.load import load
+    from hasten.loading import load
 
     place, kind = as_device(device), as_dtype(dtype)
     if threads:
@@ -88,7 +88,7 @@ def open_recipe(text: str | None, model: Model, name: str) -> Recipe:
         RecipeError: If it is not there or not readable.
     """
     from hasten.recipe import Recipe
-    from hasten.tune.study import baseline
+    from hasten.tuning.study import baseline
 
     if text is None:
         return baseline(model)
@@ -112,7 +112,7 @@ def read_recipe(path: Path, kind: type[Recipe]) -> Recipe:
 
 
 def _shipped(text: str, model_name: str) -> Path:
-    from hasten.load import BUNDLED
+    from hasten.loading import BUNDLED
 
     folders = (Path(model_name) / "recipes", BUNDLED / model_name / "recipes")
     found = {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}

@@ -128,7 +128,7 @@ def tune(
     if demo and (folder / "facts.json").is_file():
         resume = folder
     from hasten.report import read, write
-    from hasten.tune.run import tune as search
+    from hasten.tuning.run import tune as search
 
     budget = dict(_BUDGET[demo])
     if trials is not None:

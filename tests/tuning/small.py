@@ -11,9 +11,9 @@ import numpy as np
 
 from hasten.core.model import Model
 from hasten.models.mixture import MixtureNet, mixture_model
-from hasten.tune.outcome import Outcome
-from hasten.tune.run import tune
-from hasten.tune.study import Progress
+from hasten.tuning.outcome import Outcome
+from hasten.tuning.run import tune
+from hasten.tuning.study import Progress
 
 SPEEDS = {"overhead": 1e-4, "full": 1e-3, "held": {}, "batch": 1, "device": "cpu"}
 """A given table of row times, so that two studies search alike."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hasten.core.process import Process
 from hasten.errors import PlanError
-from hasten.tune.play import Played
+from hasten.tuning.play import Played
 
 Floats: TypeAlias = NDArray[np.float64]
 Ask: TypeAlias = Callable[[Floats, Played | None], Played]

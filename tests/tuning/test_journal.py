@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hasten.errors import RunError
-from hasten.tune.journal import Journal
+from hasten.tuning.journal import Journal
 
 
 def test_what_is_finished_is_answered_from_the_file(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import diffusers
 import pytest
 import torch
 
-from hasten import load as loading
+from hasten import loading
 from hasten.adapters.card import save_bundle
 from hasten.core.model import Call, Model
 from hasten.core.process import VP, V
 from hasten.errors import MissingExtra, ModelError
-from hasten.load import bundled, load
+from hasten.loading import bundled, load
 from hasten.models.uvit import UViT
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "own_model.py"
@@ -179,7 +179,7 @@ def test_without_diffusers_only_diffusers_folders_are_refused(
 
 def test_loading_a_model_of_our_own_imports_no_foreign_library() -> None:
     code = (
-        "import sys; from hasten.load import load; load('mixture'); "
+        "import sys; from hasten.loading import load; load('mixture'); "
         "sys.exit(any(m in sys.modules for m in ('diffusers', 'transformers', 'huggingface_hub')))"
     )
     path = str(Path(__file__).parents[1] / "src")

@@ -22,14 +22,14 @@ from hasten.core.model import Model
 from hasten.data.images import load_images
 from hasten.errors import DataError, ModelError
 from hasten.files import atomic
-from hasten.load import BUNDLED
+from hasten.loading import BUNDLED
 from hasten.measure import Sampler
 from hasten.measure.degradations import Blur, Smear
 from hasten.measure.features import Features, JudgeFeatures, Reading, default_features
 from hasten.measure.quality import make_reference
 from hasten.measure.reference import Reference
 from hasten.models.judge import load_judge, read_card
-from hasten.tune.seeds import Conditions
+from hasten.tuning.seeds import Conditions
 
 BLOCK = 250
 """Samples whose features are written to the disk together."""

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from hasten.core.model import Model
 from hasten.errors import BudgetError
-from hasten.tune.folder import begin, finished, resume_folder
-from hasten.tune.outcome import Outcome
-from hasten.tune.results import Results
-from hasten.tune.seeds import Conditions
-from hasten.tune.settings import Objective, Settings
-from hasten.tune.study import Progress, Study
+from hasten.tuning.folder import begin, finished, resume_folder
+from hasten.tuning.outcome import Outcome
+from hasten.tuning.results import Results
+from hasten.tuning.seeds import Conditions
+from hasten.tuning.settings import Objective, Settings
+from hasten.tuning.study import Progress, Study
 
 
 def tune(

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hasten.apply import apply
+from hasten.applying import apply
 from hasten.core.method import Tactic
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.recipe import PlanSpec, Recipe, spell
-from hasten.tune.space import family
+from hasten.tuning.space import family
 
 FEW, MANY = 3, 9
 """Rows of the two plans whose difference is the time of a row."""

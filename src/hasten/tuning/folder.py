@@ -18,9 +18,9 @@ from hasten.core.model import Model
 from hasten.errors import RunError
 from hasten.files import atomic, atomic_write_text
 from hasten.measure.result import context
-from hasten.tune.judging import model_fingerprint
-from hasten.tune.outcome import RESULT
-from hasten.tune.settings import Settings
+from hasten.tuning.judging import model_fingerprint
+from hasten.tuning.outcome import RESULT
+from hasten.tuning.settings import Settings
 
 FACTS, TRIALS, CACHE = "facts.json", "trials.jsonl", "cache"
 

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any, final
 
-from hasten.apply import apply
+from hasten.applying import apply
 from hasten.core.model import Model
 from hasten.measure.features import Reading
 from hasten.measure.quality import Arm, frechet
 from hasten.measure.reference import Reference
 from hasten.measure.verdict import better_reference, judge_contrast
 from hasten.recipe import Recipe
-from hasten.tune.journal import Journal
-from hasten.tune.judging import BLOCK, Court, model_fingerprint
-from hasten.tune.settings import Settings
+from hasten.tuning.journal import Journal
+from hasten.tuning.judging import BLOCK, Court, model_fingerprint
+from hasten.tuning.settings import Settings
 
 POWER, SURE = 0.8, 0.9
 """A candidate is comfortable if a finalist like it would be found within so often; and the aim."""

@@ -8,11 +8,11 @@ from hasten.core.model import Model
 from hasten.core.process import EDM
 from hasten.models.mixture import mixture_model
 from hasten.solvers import SOLVERS, build, stock_plan
-from hasten.tune.fit import Fit
-from hasten.tune.play import play
-from hasten.tune.refine import distinct, mean_error, refine
-from hasten.tune.seeds import stream
-from hasten.tune.teacher import Teacher, converged_plan, teach
+from hasten.tuning.fit import Fit
+from hasten.tuning.play import play
+from hasten.tuning.refine import distinct, mean_error, refine
+from hasten.tuning.seeds import stream
+from hasten.tuning.teacher import Teacher, converged_plan, teach
 
 
 @pytest.fixture(scope="module")

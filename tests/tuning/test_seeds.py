@@ -5,7 +5,7 @@ import pytest
 
 from hasten.errors import BudgetError
 from hasten.models.mixture import mixture_model
-from hasten.tune.seeds import stream, trial_seed, uniform_classes
+from hasten.tuning.seeds import stream, trial_seed, uniform_classes
 
 
 def test_streams_are_fixed_long_and_disjoint() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import nets
-from hasten.apply import apply
+from hasten.applying import apply
 from hasten.core.edit import Edit, Wrapped, is_open
 from hasten.core.method import Artifact, Aspect, Needs, Obstacle, Stage, Tactic, Transform
 from hasten.core.model import Model

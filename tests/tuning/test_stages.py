@@ -8,9 +8,9 @@ import torch
 
 from hasten.errors import BudgetError, ModelError
 from hasten.models.mixture import mixture_model
-from hasten.tune.judging import find_judge, model_fingerprint, settle
-from hasten.tune.settings import Settings
-from hasten.tune.stages import comfort, planned_samples, samples_needed
+from hasten.tuning.judging import find_judge, model_fingerprint, settle
+from hasten.tuning.settings import Settings
+from hasten.tuning.stages import comfort, planned_samples, samples_needed
 
 
 def verdict(contrast: float | None, se: float | None, n: int = 1000) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from hasten.core.process import EDM, DiscreteVP
 from hasten.methods.cache import Cache
 from hasten.models.mixture import mixture_model
 from hasten.solvers import stock_plan
-from hasten.tune.moves import neighbours, shaken
-from hasten.tune.refine import distinct, legal
-from hasten.tune.space import Candidate, Scored, front, tactics
-from hasten.tune.speeds import Speeds, measure_speeds
-from hasten.tune.stock import candidates
+from hasten.tuning.moves import neighbours, shaken
+from hasten.tuning.refine import distinct, legal
+from hasten.tuning.space import Candidate, Scored, front, tactics
+from hasten.tuning.speeds import Speeds, measure_speeds
+from hasten.tuning.stock import candidates
 
 SIGMAS = (40.0, 5.0, 1.0, 0.2)
 CACHE = Cache(depth=0.6)

@@ -16,7 +16,7 @@ from small import SETTINGS, study
 
 import hasten
 from hasten.errors import BudgetError, RunError
-from hasten.tune.outcome import Outcome
+from hasten.tuning.outcome import Outcome
 
 SCRIPT = Path(__file__).with_name("small.py")
 

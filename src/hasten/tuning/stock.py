@@ -12,8 +12,8 @@ from __future__ import annotations
 from hasten.core.process import Process
 from hasten.errors import PlanError
 from hasten.solvers import GRIDS, SOLVERS
-from hasten.tune.bench import Bench
-from hasten.tune.space import Candidate, Scored
+from hasten.tuning.bench import Bench
+from hasten.tuning.space import Candidate, Scored
 
 ROUNDS = ((4, 8), (16, 2))
 """Trajectories of a round, and how many go on to the next."""

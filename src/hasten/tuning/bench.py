@@ -10,17 +10,17 @@ from typing import final
 
 import numpy as np
 
-from hasten.apply import apply
+from hasten.applying import apply
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.errors import OutputError, PlanError
 from hasten.recipe import Recipe
-from hasten.tune.fit import Fit
-from hasten.tune.play import Played, play
-from hasten.tune.refine import Floats, Refined, distinct, mean_error, refine
-from hasten.tune.space import Candidate, Scored
-from hasten.tune.speeds import Speeds
-from hasten.tune.teacher import Teacher
+from hasten.tuning.fit import Fit
+from hasten.tuning.play import Played, play
+from hasten.tuning.refine import Floats, Refined, distinct, mean_error, refine
+from hasten.tuning.space import Candidate, Scored
+from hasten.tuning.speeds import Speeds
+from hasten.tuning.teacher import Teacher
 
 HOPELESS = 1e9
 """Error of a plan that cannot be built or leaves the numbers."""

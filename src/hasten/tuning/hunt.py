@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import final
 
-from hasten.tune.judging import BLOCK
-from hasten.tune.search import FEWEST, MOST, Search
-from hasten.tune.settings import Settings
-from hasten.tune.space import Scored
-from hasten.tune.stages import POWER, Judging, comfort, planned_samples
+from hasten.tuning.judging import BLOCK
+from hasten.tuning.search import FEWEST, MOST, Search
+from hasten.tuning.settings import Settings
+from hasten.tuning.space import Scored
+from hasten.tuning.stages import POWER, Judging, comfort, planned_samples
 
 WIDEST = 40
 """Most evaluations of a stock sampler that is looked at."""

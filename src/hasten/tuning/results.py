@@ -9,21 +9,21 @@ from typing import Any, final
 
 import numpy as np
 
-from hasten.apply import Applied, apply
+from hasten.applying import Applied, apply
 from hasten.files import atomic_write_text
 from hasten.measure.neighbours import density_coverage, kid
 from hasten.measure.quality import accuracy
 from hasten.measure.speed import SpeedRatio, compare_speed
 from hasten.recipe import Recipe
-from hasten.tune.folder import versions
-from hasten.tune.judging import BLOCK
-from hasten.tune.outcome import RESULT, SCHEMA, Outcome, arm_facts, interval, sentence, timed
-from hasten.tune.refine import mean_error
-from hasten.tune.seeds import stream
-from hasten.tune.space import Scored
-from hasten.tune.stages import Judging
-from hasten.tune.study import CHUNK, Study
-from hasten.tune.teacher import STEPS, converged_plan, teach
+from hasten.tuning.folder import versions
+from hasten.tuning.judging import BLOCK
+from hasten.tuning.outcome import RESULT, SCHEMA, Outcome, arm_facts, interval, sentence, timed
+from hasten.tuning.refine import mean_error
+from hasten.tuning.seeds import stream
+from hasten.tuning.space import Scored
+from hasten.tuning.stages import Judging
+from hasten.tuning.study import CHUNK, Study
+from hasten.tuning.teacher import STEPS, converged_plan, teach
 
 PAIRS = 9
 """Of timings."""

@@ -21,14 +21,14 @@ from hasten.core.method import Tactic
 from hasten.errors import PlanError
 from hasten.solvers import GRIDS
 from hasten.solvers.grids import resample
-from hasten.tune.bench import HOPELESS, Bench
-from hasten.tune.journal import Journal
-from hasten.tune.moves import neighbours, shaken
-from hasten.tune.refine import distinct
-from hasten.tune.seeds import trial_seed
-from hasten.tune.settings import Settings
-from hasten.tune.space import Candidate, Scored, front
-from hasten.tune.stock import best_stocks
+from hasten.tuning.bench import HOPELESS, Bench
+from hasten.tuning.journal import Journal
+from hasten.tuning.moves import neighbours, shaken
+from hasten.tuning.refine import distinct
+from hasten.tuning.seeds import trial_seed
+from hasten.tuning.settings import Settings
+from hasten.tuning.space import Candidate, Scored, front
+from hasten.tuning.stock import best_stocks
 
 SOLVER = "dpmpp_2m"
 """Whose coefficients a fit begins with; it hardly matters which."""

@@ -21,17 +21,17 @@ from hasten.core.model import Model
 from hasten.errors import RecipeError
 from hasten.recipe import PlanSpec, Recipe
 from hasten.solvers import loop
-from hasten.tune.bench import Bench
-from hasten.tune.folder import TRIALS, Folder
-from hasten.tune.hunt import Hunt
-from hasten.tune.journal import Journal
-from hasten.tune.judging import Court, model_fingerprint, settle
-from hasten.tune.search import Search
-from hasten.tune.seeds import Conditions, stream, uniform_classes
-from hasten.tune.space import Scored, tactics
-from hasten.tune.speeds import Speeds, measure_speeds
-from hasten.tune.stages import Judging, samples_needed
-from hasten.tune.teacher import Teacher, converged_plan, teach
+from hasten.tuning.bench import Bench
+from hasten.tuning.folder import TRIALS, Folder
+from hasten.tuning.hunt import Hunt
+from hasten.tuning.journal import Journal
+from hasten.tuning.judging import Court, model_fingerprint, settle
+from hasten.tuning.search import Search
+from hasten.tuning.seeds import Conditions, stream, uniform_classes
+from hasten.tuning.space import Scored, tactics
+from hasten.tuning.speeds import Speeds, measure_speeds
+from hasten.tuning.stages import Judging, samples_needed
+from hasten.tuning.teacher import Teacher, converged_plan, teach
 
 OWN_SAMPLES = 2000
 """Converged samples drawn as reference when there are no data."""

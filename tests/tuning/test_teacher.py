@@ -9,9 +9,9 @@ import torch
 from hasten.core.process import VP, DiscreteVP, V
 from hasten.models.mixture import mixture_model
 from hasten.solvers import loop, stock_plan
-from hasten.tune.refine import mean_error
-from hasten.tune.seeds import stream
-from hasten.tune.teacher import Teacher, converged_plan, teach
+from hasten.tuning.refine import mean_error
+from hasten.tuning.seeds import stream
+from hasten.tuning.teacher import Teacher, converged_plan, teach
 
 SEEDS = stream(0, "test", 12)
 

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from hasten.core.plan import Combination
-from hasten.tune.play import combine
-from hasten.tune.teacher import Teacher
+from hasten.tuning.play import combine
+from hasten.tuning.teacher import Teacher
 
 RIDGE = 1e-3
 """Weight of staying with the solver, as a share of the outputs' mean square differences."""

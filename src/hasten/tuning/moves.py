@@ -14,8 +14,8 @@ import numpy as np
 
 from hasten.core.method import Tactic
 from hasten.core.process import Process
-from hasten.tune.refine import Floats, legal
-from hasten.tune.space import Candidate
+from hasten.tuning.refine import Floats, legal
+from hasten.tuning.space import Candidate
 
 T = TypeVar("T")
 
