@@ -18,7 +18,7 @@ import torch
 from hasten.applying import apply
 from hasten.loading import load
 from hasten.recipe import Recipe
-from hasten.tuning.judging import BLOCK, Court, model_fingerprint, settle
+from hasten.tuning.judging import Court, model_fingerprint, settle
 from hasten.tuning.seeds import stream, uniform_classes
 from hasten.tuning.study import CHUNK, baseline
 from hasten.tuning.teacher import converged_plan
@@ -46,12 +46,7 @@ def main() -> None:
         stream(0, "judge", given.search),
         stream(given.run_id, "final", given.final),
     )
-    work = [
-        (recipe, seeds[first : first + BLOCK])
-        for seeds in streams
-        for first in range(0, len(seeds), BLOCK)
-        for recipe in arms
-    ]
+    work = [(recipe, seeds) for seeds in streams for recipe in arms]
     for recipe, seeds in work[part - 1 :: parts]:
         identity = f"{model_fingerprint(model)}|{recipe.fingerprint()}|1.0"
         with apply(model, recipe) as sampler:

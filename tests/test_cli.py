@@ -311,14 +311,14 @@ def test_tune_asks_for_what_was_said_and_shows_what_was_found(
     assert Path(answer["report"]).is_file()
     assert asked["model"] == "mixture"
     assert (asked["objective"], asked["margin"]) == ("throughput", 0.1)
-    assert (asked["only"], asked["batch"], asked["trials"]) == ("plan", 32, 120)
+    assert (asked["only"], asked["batch"], asked["trials"]) == ("plan", 32, 400)
     assert asked["resume"] is None
     assert "search ..." in result.stderr
     # the folder now holds a run: a demo goes on with it
     (run / "facts.json").write_text("{}")
     result = hasten("tune", "mixture", "--run", run, "--demo")
     assert asked["resume"] == run
-    assert asked["trials"] < 120
+    assert asked["trials"] < 400
     assert "dpmpp_2m, 8 steps, searched grid" in result.stdout
     assert "best.toml" in result.stderr
 

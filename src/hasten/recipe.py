@@ -20,8 +20,6 @@ attached in the order of their stages, however they are listed.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +28,7 @@ from typing import Any, Self, final
 import tomli_w
 
 from hasten.core import plan as plans
+from hasten.core.fingerprint import fingerprint
 from hasten.core.method import Aspect, Method, Obstacle, Tactic
 from hasten.core.model import Model
 from hasten.core.plan import FULL, HOLD, Plan, Reuse
@@ -248,8 +247,7 @@ class Recipe:
         facts.pop("about", None)
         facts["plan"].pop("label", None)
         facts["method"] = [_method_table(method) for method in self.ordered]
-        text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return fingerprint(facts)
 
 
 _FORBIDDEN: dict[tuple[Aspect, Aspect], str] = {

@@ -20,7 +20,7 @@ SPEEDS = {"overhead": 1e-4, "full": 1e-3, "held": {}, "batch": 1, "device": "cpu
 
 SETTINGS: dict[str, Any] = {
     "margin": 0.1,
-    "trials": 8,
+    "trials": 60,
     "seeds": 16,
     "search_samples": 200,
     "samples": 500,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -11,8 +12,9 @@ from hasten.core.plan import HOLD
 from hasten.core.process import EDM, DiscreteVP
 from hasten.methods.cache import Cache
 from hasten.models.mixture import mixture_model
-from hasten.solvers import stock_plan
-from hasten.tuning.moves import neighbours, shaken
+from hasten.solvers import GRIDS, stock_plan
+from hasten.tuning.family import LEADS, family, power_grid
+from hasten.tuning.moves import around, held, shaken
 from hasten.tuning.refine import distinct, legal
 from hasten.tuning.space import Candidate, Scored, front, tactics
 from hasten.tuning.speeds import Speeds, measure_speeds
@@ -28,14 +30,14 @@ def scored(seconds: float, error: float) -> Scored:
 
 
 def test_a_candidate_survives_the_journal() -> None:
-    held = Candidate.of("dpmpp_2m", SIGMAS, held=(False, True, False, False), tactic=CACHE)
+    own = Candidate.of("dpmpp_2m", SIGMAS, held=(False, True, False, False), tactic=CACHE)
     stock = Candidate.stock("unipc2", "logsnr", 7)
-    for candidate in (held, stock):
+    for candidate in (own, stock):
         again = Candidate.from_dict(json.loads(json.dumps(candidate.to_dict())))
         assert again == candidate
         assert again.key() == candidate.key()
         assert again.spec.resolve(EDM()) == candidate.spec.resolve(EDM())
-    one = Scored(held, held.spec.resolve(EDM()), 0.1 + 0.2, 1 / 3, 7)
+    one = Scored(own, own.spec.resolve(EDM()), 0.1 + 0.2, 1 / 3, 7)
     assert Scored.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 
@@ -59,28 +61,45 @@ def test_mechanisms_are_offered_once_and_only_where_they_act() -> None:
     assert "None" not in cuts
 
 
-def test_neighbours_differ_in_one_thing_and_can_be_built() -> None:
-    base = Candidate.of("dpmpp_2m", SIGMAS)
-    found = neighbours(base, np.array(SIGMAS), [CACHE, Cache(depth=0.9)], EDM())
+def test_held_plans_never_hold_two_rows_running_and_can_be_built() -> None:
+    base = Candidate.of("dpmpp_2m", SIGMAS, fitted=False)
+    found = held(base, np.array(SIGMAS), [CACHE, Cache(depth=0.9)])
     assert len({each.key() for each in found}) == len(found)
-    assert base not in found
-    flips = [c for c in found if c.spec.count == 4 and c.spec.sigmas == SIGMAS]
-    assert len(flips) == 3 * 2  # any step but the first, by either mechanism
-    assert len([c for c in found if c.spec.count == 3]) == 3
-    assert len([c for c in found if c.spec.count == 5]) == 4 * 2
+    counts = [len([c for c in found if c.spec.count == n]) for n in (4, 5, 6)]
+    # Fibonacci numbers without the plan that holds nothing, for each mechanism
+    assert counts == [2 * 4, 2 * 7, 2 * 12]
     for candidate in found:
         plan = candidate.spec.resolve(EDM())
         assert plan.reuse[0].full
-        assert (candidate.tactic is not None) == (HOLD in plan.reuse)
+        assert HOLD in plan.reuse
+        assert not any(a == b == HOLD for a, b in itertools.pairwise(plan.reuse))
 
 
-def test_neighbours_of_a_held_plan_keep_or_change_its_mechanism() -> None:
-    held = Candidate.of("dpmpp_2m", SIGMAS, held=(False, True, False, True), tactic=CACHE)
-    other = Cache(depth=0.9)
-    found = neighbours(held, np.array(SIGMAS), [CACHE, other], EDM())
-    changed = [c for c in found if c.tactic == other]
-    assert [c.held for c in changed] == [held.held]
-    assert any(c.held == (False, False, False, True) and c.tactic == CACHE for c in found)
+def test_plans_around_another_keep_its_steps_and_its_mechanism() -> None:
+    base = Candidate.of(
+        "dpmpp_2m", SIGMAS, held=(False, True, False, False), tactic=CACHE, fitted=False
+    )
+    found = around(base, np.array(SIGMAS), EDM(), np.random.default_rng(0), count=5, size=0.3)
+    assert len(found) == 5 + len(LEADS) - 1
+    assert all((c.spec.count, c.held, c.tactic) == (4, base.held, CACHE) for c in found)
+    assert {c.spec.solver for c in found[5:]} == set(LEADS) - {"dpmpp_2m"}
+
+
+def test_a_family_lies_between_the_known_grids() -> None:
+    process = EDM()
+    karras = power_grid(process.sigma_max, process.sigma_min, 7.0, 9)
+    assert karras == pytest.approx(GRIDS["karras"](process, 9))
+    almost = power_grid(process.sigma_max, process.sigma_min, 1e4, 9)
+    assert almost == pytest.approx(GRIDS["logsnr"](process, 9), rel=0.01)
+    few, many = family(process, 4, 8), family(process, 4, 16)
+    assert few == many[:8]
+    assert {c.spec.solver for c in many} == set(LEADS)
+    for candidate in many:
+        plan = candidate.spec.resolve(process)
+        assert plan.nfe == 4
+        assert plan.rows[0].sigma == pytest.approx(process.sigma_max)
+    table = DiscreteVP.from_betas(np.linspace(1e-4, 0.02, 1000))
+    assert len(family(table, 3, 16)) == 16
 
 
 def test_shaken_and_legal_grids_are_grids() -> None:

@@ -42,10 +42,10 @@ def test_comfort_keeps_its_promise() -> None:
 def test_samples_are_those_needed_within_the_caps() -> None:
     settings = Settings(search_samples=500, max_samples=10_000)
     assert planned_samples(settings) == 2000
-    assert samples_needed([verdict(-100.0, 1.0)], settings) == 500
+    assert samples_needed([verdict(-100.0, 1.0)], settings) == 512
     between = samples_needed([verdict(-2.4, 1.0)], settings)
     assert 1000 < between < 2000
-    assert between % 250 == 0
+    assert between % 256 == 0
     assert samples_needed([verdict(-0.01, 1.0)], settings) == 2000
     assert samples_needed([verdict(+1.0, 1.0)], settings) == 2000
     assert samples_needed([verdict(-0.1, 1.0)], Settings(samples=700)) == 700

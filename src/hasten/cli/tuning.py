@@ -30,10 +30,10 @@ _ARM = (
 )
 
 _BUDGET: dict[bool, dict[str, Any]] = {
-    False: {"trials": 120, "search_samples": 1000, "max_samples": 10_000},
+    False: {"trials": 400, "search_samples": 1000, "max_samples": 10_000},
     # the demo's final seeds are fixed: the references' features for them are bundled
-    True: {"trials": 16, "search_samples": 500, "max_samples": 1000, "samples": 1000}
-    | {"seeds": 48, "finalists": 2, "run_id": "demo"},
+    True: {"trials": 200, "search_samples": 500, "max_samples": 1000, "samples": 1000}
+    | {"seeds": 48, "finalists": 2, "shown": 32, "run_id": "demo"},
 }
 """What a study may spend, and what one for a first look may: the tests at the end are the same."""
 
@@ -73,7 +73,7 @@ def tune(
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(help="Candidates the search may try. [default: 120]", show_default=False),
+        typer.Option(help="Candidates the search may try. [default: 400]", show_default=False),
     ] = None,
     minutes: Annotated[
         float | None,

@@ -16,13 +16,12 @@ last combination makes the sample. Solvers are run once on basis vectors to writ
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+from hasten.core.fingerprint import fingerprint
 from hasten.errors import PlanError
 
 
@@ -186,9 +185,7 @@ class Plan:
 
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change when any evaluation changes."""
-        facts = to_dict(dataclasses.replace(self, label=""))
-        text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return fingerprint(to_dict(dataclasses.replace(self, label="")))
 
 
 def to_dict(plan: Plan) -> dict[str, Any]:

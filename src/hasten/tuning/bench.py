@@ -67,6 +67,10 @@ class Bench:
         plan = dataclasses.replace(played.plan, label=candidate.label)
         return Scored(candidate, plan, self.speeds.of(plan, candidate.tactic), error, trial)
 
+    def seconds(self, candidate: Candidate) -> float:
+        """Predicted time a sample."""
+        return self.speeds.of(self._plan(candidate), candidate.tactic)
+
     def refine(
         self, candidate: Candidate, trial: int, *, seeds: int, rounds: int = 6
     ) -> tuple[Scored, Refined]:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hasten.core.fingerprint import fingerprint
 from hasten.core.model import Model
 from hasten.data.images import load_images
 from hasten.errors import DataError, ModelError
@@ -31,12 +32,18 @@ from hasten.measure.reference import Reference
 from hasten.models.judge import load_judge, read_card
 from hasten.tuning.seeds import Conditions
 
-BLOCK = 250
-"""Samples whose features are written to the disk together."""
+FIRST, BLOCK = 64, 256
+"""Samples of the first look at a candidate; most samples whose features are written together."""
 STATISTICS = "stats.safetensors"
 
 Report = Callable[[int, int], None]
 """Told how many samples of how many are done."""
+
+
+def edges(count: int) -> list[int]:
+    """Where the blocks end in which samples are drawn: 64, 128, 256, then every 256, the last."""
+    inner = (FIRST, 2 * FIRST, *range(BLOCK, count, BLOCK))
+    return [*(end for end in inner if end < count), count]
 
 
 @final
@@ -71,12 +78,12 @@ class Court:
             seeds: One a sample.
             report: Told of progress.
         """
-        parts = []
-        for first in range(0, len(seeds), BLOCK):
-            block = seeds[first : first + BLOCK]
-            parts.append(self._block(sampler, identity, block))
+        parts, done = [], 0
+        for end in edges(len(seeds)):
+            parts.append(self._block(sampler, identity, seeds[done:end]))
+            done = end
             if report is not None:
-                report(first + len(block), len(seeds))
+                report(done, len(seeds))
         logits = [part.logits for part in parts if part.logits is not None]
         return Reading(
             torch.cat([p.features for p in parts]), torch.cat(logits) if logits else None
@@ -194,8 +201,8 @@ def model_fingerprint(model: Model) -> str:
         digest.update(
             value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
         )
-    times = np.linspace(0.02, 1, 50)
-    digest.update(np.asarray(model.process.sigma_of_t(times), dtype=np.float64).tobytes())
+    levels = model.process.sigma_of_t(np.linspace(0.02, 1, 50))
+    digest.update(fingerprint(levels.tolist()).encode())
     facts = (model.process, model.prediction, model.shape, model.call, model.codec, model.clip)
     digest.update(repr((facts, model.dtype)).encode())
     return digest.hexdigest()[:16]

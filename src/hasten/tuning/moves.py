@@ -1,82 +1,90 @@
-"""Moves: small changes of a candidate, for a local search over the front.
+"""Moves: small changes of a candidate, for a local search.
 
-A held row costs less than a full one, so a plan may hold a row it has, or add a held row where none
-was. Which of those pays depends on the net; the fit of the coefficients makes up for much of what a
-held row gets wrong. Tried are all changes of one thing (Paquete et al. 2004, Pareto local search).
+A held row costs less than a full one, so a plan may hold a row it has, or put a held row where none
+was. Which of those pays depends on the net.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from hasten.core.method import Tactic
 from hasten.core.process import Process
-from hasten.tuning.refine import Floats, legal
+from hasten.solvers.grids import resample
+from hasten.tuning.family import LEADS
+from hasten.tuning.refine import Floats, distinct, legal
 from hasten.tuning.space import Candidate
 
-T = TypeVar("T")
-
-FEWEST = 2
-"""Steps below which nothing is proposed."""
+EXTRA = 2
+"""Most steps that held rows are added to."""
 
 
-def neighbours(
-    candidate: Candidate, sigmas: Floats, options: Sequence[Tactic], process: Process
+def around(
+    candidate: Candidate,
+    sigmas: Floats,
+    process: Process,
+    rng: np.random.Generator,
+    *,
+    count: int,
+    size: float,
 ) -> list[Candidate]:
-    """Every candidate that differs in one thing.
+    """The candidate on grids nearby, and on its own grid by other solvers.
 
     Args:
         candidate: From where.
         sigmas: Its noise levels.
-        options: Mechanisms of reuse to choose from.
         process: Bounds of the levels.
+        rng: Draws the grids.
+        count: How many grids.
+        size: Standard deviation in log sigma.
     """
-    levels, held = list(sigmas), list(candidate.held)
-    found: list[Candidate] = []
+    moved = [
+        candidate.moved(distinct(process, shaken(sigmas, size, rng, process))) for _ in range(count)
+    ]
+    if candidate.fitted:  # then it hardly matters whose coefficients the fit begins with
+        return moved
+    return moved + [
+        Candidate.of(solver, sigmas, held=candidate.held, tactic=candidate.tactic, fitted=False)
+        for solver in LEADS
+        if solver != candidate.spec.solver
+    ]
 
-    def propose(levels: Sequence[float], held: Sequence[bool], tactic: Tactic | None) -> None:
-        if len(levels) >= FEWEST and (tactic is not None or not any(held)):
-            found.append(
-                Candidate.of(candidate.spec.solver, levels, held=held, tactic=tactic, fitted=True)
-            )
 
-    own = candidate.tactic
-    for tactic in options if own is None else (own,):
-        for k in range(1, len(levels)):
-            propose(levels, _with(held, k, value=not held[k]), tactic)
-        for k in range(len(levels)):
-            between = _between(levels, k, process)
-            if between is not None:
-                propose(_inserted(levels, k, between), _inserted(held, k, True), tactic)
-    for k in range(1, len(levels)):
-        fewer = [*held[:k], *held[k + 1 :]]
-        propose([*levels[:k], *levels[k + 1 :]], fewer, own if any(fewer) else None)
-    if own is not None:
-        for tactic in options:
-            if tactic != own:
-                propose(levels, held, tactic)
-    return list({each.key(): each for each in found}.values())
+def held(candidate: Candidate, sigmas: Floats, options: Sequence[Tactic]) -> list[Candidate]:
+    """The candidate with rows held, on its own levels and on a few more.
+
+    The first row is never held, and no more than every other one: what a held row repeats is then
+    never older than one row.
+
+    Args:
+        candidate: From where; without held rows.
+        sigmas: Its noise levels.
+        options: Mechanisms of reuse to choose from.
+    """
+    return [
+        Candidate.of(candidate.spec.solver, levels, held=rows, tactic=tactic, fitted=False)
+        for tactic in options
+        for extra in range(EXTRA + 1)
+        for levels in [sigmas if not extra else resample(sigmas, len(sigmas) + extra)]
+        for rows in _columns(len(levels))
+    ]
+
+
+def _columns(count: int) -> Iterator[tuple[bool, ...]]:
+    """Every column of ``count`` rows in which a held row follows a full one."""
+    for rows in itertools.product((False, True), repeat=count):
+        if any(rows) and not rows[0] and not any(map(_both, itertools.pairwise(rows))):
+            yield rows
+
+
+def _both(pair: tuple[bool, bool]) -> bool:
+    return all(pair)
 
 
 def shaken(sigmas: Floats, size: float, rng: np.random.Generator, process: Process) -> Floats:
     """The levels moved at random in log sigma, in order and within bounds."""
     moved = np.log(sigmas) + size * rng.standard_normal(len(sigmas))
     return legal(moved, process.sigma_max, process.sigma_min)
-
-
-def _with(held: Sequence[bool], k: int, *, value: bool) -> list[bool]:
-    return [*held[:k], value, *held[k + 1 :]]
-
-
-def _inserted(items: Sequence[T], k: int, item: T) -> list[T]:
-    return [*items[: k + 1], item, *items[k + 1 :]]
-
-
-def _between(levels: Sequence[float], k: int, process: Process) -> float | None:
-    """A level after the k-th: half way to the next, or half way from the last to the lowest."""
-    low = levels[k + 1] if k + 1 < len(levels) else process.sigma_min
-    middle = float(np.sqrt(levels[k] * low))
-    return middle if low * 1.02 < middle < levels[k] / 1.02 else None

@@ -15,8 +15,8 @@ from hasten.measure.neighbours import density_coverage, kid
 from hasten.measure.quality import accuracy
 from hasten.measure.speed import SpeedRatio, compare_speed
 from hasten.recipe import Recipe
+from hasten.tuning.contest import looks
 from hasten.tuning.folder import versions
-from hasten.tuning.judging import BLOCK
 from hasten.tuning.outcome import RESULT, SCHEMA, Outcome, arm_facts, interval, sentence, timed
 from hasten.tuning.refine import mean_error
 from hasten.tuning.seeds import stream
@@ -271,8 +271,9 @@ class Results:
         return sorted(found.values(), key=lambda point: (point["seconds"], point["error"]))
 
     def _verdict_of(self, scored: Scored) -> dict[str, Any] | None:
-        names = [self.final.key(scored.recipe), self.session.key(scored.recipe)]
-        for key in [*names, self.session.key(scored.recipe, BLOCK)]:
+        counts = reversed(looks(len(self.session.seeds)))
+        names = [self.session.key(scored.recipe, count) for count in counts]
+        for key in [self.final.key(scored.recipe), *names]:
             if key in self.study.journal:
                 verdict: dict[str, Any] = self.study.journal.get(key)
                 return verdict

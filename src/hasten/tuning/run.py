@@ -30,7 +30,7 @@ def tune(
     dtype: str | None = None,
     threads: int | None = None,
     minutes: float | None = None,
-    trials: int = 120,
+    trials: int = 400,
     seeds: int = 64,
     search_samples: int = 1000,
     samples: int | None = None,

@@ -1,8 +1,10 @@
-"""Search: proposes plans, tries them on the teacher's trajectories, keeps the front.
+"""Search: proposes plans and tries them on the teacher's trajectories.
 
-    level     a number of steps: every stock grid fitted, the best ones refined
-    expand    what one held row, one row less or another mechanism does to a candidate
-    shake     a candidate again from a grid nearby
+    stock     what everybody has
+    family    stock solvers on grids of two free numbers
+    fitted    grids and coefficients that come nearest to the teacher's endpoints
+    around    grids near those of a candidate
+    held      a candidate with rows held
 
 Everything tried goes through the journal, so the search is a deterministic programme over what is
 written there, and a resumed one proposes the same.
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -21,27 +23,31 @@ from hasten.core.method import Tactic
 from hasten.errors import PlanError
 from hasten.solvers import GRIDS
 from hasten.solvers.grids import resample
+from hasten.tuning import moves, stock
 from hasten.tuning.bench import HOPELESS, Bench
+from hasten.tuning.family import family
 from hasten.tuning.journal import Journal
-from hasten.tuning.moves import neighbours, shaken
-from hasten.tuning.refine import distinct
+from hasten.tuning.refine import Floats
 from hasten.tuning.seeds import trial_seed
 from hasten.tuning.settings import Settings
 from hasten.tuning.space import Candidate, Scored, front
-from hasten.tuning.stock import best_stocks
 
 SOLVER = "dpmpp_2m"
 """Whose coefficients a fit begins with; it hardly matters which."""
 STARTS = 2
-"""Grids that are refined for each number of steps, and neighbours for each expansion."""
+"""Grids that are refined for each number of steps, and candidates that are looked around."""
 FEWEST, MOST = 2, 14
 """Steps of plans with grids of their own; with more, stock grids are good enough."""
-FAR = 4.0
-"""Candidates with an error so many times what is good enough are left alone."""
-SHAKE = 0.3
-"""Standard deviation in log sigma of a shaken grid."""
-NUMBERS = {"screen": 4_000, "refine": 16_000}
-"""How many numbers of samples errors rest on: with many a sample, few samples do."""
+SCREEN = 8
+"""Trajectories of the first look."""
+HALF = 12
+"""The worse half of a field is left alone after the first look, but not if so few would stay."""
+MEMBERS, NEAR, HELD = 24, 6, 16
+"""Plans of a family; grids around a candidate; plans with held rows that are compared."""
+SHAKE = 0.25
+"""Standard deviation in log sigma of a grid nearby."""
+NUMBERS = 16_000
+"""How many numbers of samples a refinement rests on: with many a sample, few samples do."""
 
 Say = Callable[[float, str], None]
 """Told the share of the budget that is spent, and what goes on."""
@@ -60,7 +66,7 @@ class Search:
 
     Attributes:
         scored: Everything tried on all trajectories so far, stock and searched, in order.
-        trials: Pieces of work so far.
+        trials: Candidates of our own so far.
         evaluations: Of the net, counted per sample, over all processes that worked on the study.
         stopped_by: What ended the search.
     """
@@ -77,10 +83,7 @@ class Search:
         self._journal, self._settings, self._say = journal, settings, say
         self.scored: list[Scored] = []
         self.trials = self.evaluations = 0
-        self.stopped_by = "trials"
-        self._stock: dict[int, list[Scored]] = {}
-        self._expanded: set[str] = set()
-        self._refined: set[str] = set()
+        self.stopped_by = "nothing left to try"
         self._warm: Scored | None = None
 
     # ------------------------------------------------------------------------ one piece of work
@@ -93,42 +96,44 @@ class Search:
 
         value = self._journal.remember(key, compute)
         self.evaluations += int(value["evaluations"])
-        return [Scored.from_dict(facts) for facts in value["scored"]]
+        found = [Scored.from_dict(facts) for facts in value["scored"]]
+        return [each for each in found if each.error < HOPELESS]
 
-    def _trial(self, key: str, message: str, work: Callable[[int], list[Scored]]) -> list[Scored]:
-        self.trials += 1
+    def _screen(self, key: str, field: Sequence[Candidate]) -> list[Scored]:
+        """The half of the candidates that comes nearest to the teacher on few trajectories."""
         number = self.trials
-        self._say(self.share, message)
-        return [s for s in self._remember(key, lambda: work(number)) if s.error < HOPELESS]
 
-    def stock(self, evaluations: int) -> list[Scored]:
-        """The best stock plans with so many evaluations, the nearest to the teacher first."""
-        if evaluations not in self._stock:
-            self._say(self.share, f"stock samplers with {evaluations} evaluations")
-            found = self._remember(
-                f"stock/{evaluations}", lambda: best_stocks(self.bench, evaluations)
-            )
-            self.scored += found
-            self._stock[evaluations] = found
-        return self._stock[evaluations]
+        def work() -> list[Scored]:
+            # a fit rests on all trajectories
+            return [self.bench.score(c, number, None if c.fitted else SCREEN) for c in field]
 
-    def refine(self, candidate: Candidate) -> list[Scored]:
-        """Move a candidate's noise levels to where they are best."""
-        if candidate.key() in self._refined:
+        found = self._remember(key, work)
+        return sorted(found, key=lambda each: each.error)[: max(HALF, len(found) // 2)]
+
+    def _try(self, key: str, message: str, field: Sequence[Candidate]) -> list[Scored]:
+        """Screen proposals of our own, as far as the budget goes."""
+        field = field[: self._settings.trials - self.trials] if self.left else []
+        if not field:
             return []
-        self._refined.add(candidate.key())
+        self._say(self.share, message)
+        self.trials += len(field)
+        return self._screen(key, field)
 
-        def work(number: int) -> list[Scored]:
-            found, _ = self.bench.refine(candidate, number, seeds=self._seeds("refine"))
-            return [found]
-
-        found = self._trial(f"refine/{candidate.key()}", f"refining {candidate.label}", work)
-        self.scored += found
+    def keep(self, chosen: Sequence[Scored]) -> list[Scored]:
+        """The chosen ones with their errors on all trajectories, as they enter the result."""
+        found = []
+        for each in chosen:
+            if each.candidate.fitted:
+                found.append(each)
+                continue
+            work = functools.partial(self._whole, each.candidate, each.trial)
+            found += self._remember(f"whole/{each.candidate.key()}", work)
+        known = {each.recipe.fingerprint() for each in self.scored}
+        self.scored += [each for each in found if each.recipe.fingerprint() not in known]
         return found
 
-    def _seeds(self, what: str) -> int:
-        wanted = math.ceil(NUMBERS[what] / math.prod(self.bench.model.shape))
-        return min(max(wanted, 8), len(self.bench.train))
+    def _whole(self, candidate: Candidate, trial: int) -> list[Scored]:
+        return [self.bench.score(candidate, trial)]
 
     # ------------------------------------------------------------------------------ the budget
 
@@ -145,6 +150,7 @@ class Search:
         the same trial.
         """
         if self.trials >= self._settings.trials:
+            self.stopped_by = "trials"
             return False
         if "stop" in self._journal:
             self.stopped_by = "minutes"
@@ -158,95 +164,80 @@ class Search:
 
     # --------------------------------------------------------------------------- the proposals
 
-    def level(self, steps: int) -> list[Scored]:
-        """Own grids and coefficients with so many steps, refined; the best first."""
-        starts = self._starts(steps, self._warm)
-        if not self.left or not starts:
-            return []
-        found = self._trial(
-            f"starts/{steps}/{len(starts)}",
-            f"{steps} steps: {len(starts)} grids",
-            functools.partial(self._screen, starts, "refine"),
-        )
+    def stock(self, evaluations: int) -> list[Scored]:
+        """Stock plans with so many evaluations."""
+        self._say(self.share, f"stock samplers with {evaluations} evaluations")
+        field = stock.candidates(self.bench.model.process, evaluations)
+        return self._screen(f"stock/{evaluations}", field)
+
+    def family(self, steps: int) -> list[Scored]:
+        """Stock solvers on grids of two free numbers."""
+        field = family(self.bench.model.process, steps, MEMBERS)
+        return self._try(f"family/{steps}", f"{steps} steps: a family of grids", field)
+
+    def fitted(self, steps: int) -> list[Scored]:
+        """Grids and coefficients fitted to the teacher's endpoints; the nearest first."""
+        starts = self._starts(steps)
+        found = self._try(f"starts/{steps}/{len(starts)}", f"{steps} steps: fits", starts)
         found.sort(key=lambda s: s.error)
-        refined = [r for s in found[:STARTS] if self.left for r in self.refine(s.candidate)]
+        refined = [r for s in found[:STARTS] if self.left for r in self._refine(s.candidate)]
         refined.sort(key=lambda s: s.error)
         self._warm = refined[0] if refined else None
         return refined
 
-    def next_base(self, enough: float) -> Scored | None:
-        """The member of the front, not yet expanded, whose error is nearest to ``enough``."""
-        if not self.options:
-            return None
-        unknown = (s for s in self._near(enough) if s.candidate.key() not in self._expanded)
-        return next(unknown, None)
+    def around(self, best: Sequence[Scored]) -> list[Scored]:
+        """Plans near the best ones of a contest."""
+        process, found = self.bench.model.process, list[Scored]()
+        for base in best[:STARTS]:
+            rng = np.random.default_rng(trial_seed(self._settings.seed, self.trials))
+            field = moves.around(
+                base.candidate, _levels(base), process, rng, count=NEAR, size=SHAKE
+            )
+            key = f"around/{base.candidate.key()}/{self.trials}"
+            found += self._try(key, f"around {base.label}", field)
+        return found
 
-    def expand(self, base: Scored, limit: float) -> list[Scored]:
-        """The most promising neighbours of a candidate that take less than a time, refined."""
-        self._expanded.add(base.candidate.key())
-        around = neighbours(base.candidate, _levels(base), self.options, self.bench.model.process)
-        found = self._trial(
-            f"moves/{base.candidate.key()}",
-            f"{len(around)} changes of {base.label}",
-            functools.partial(self._screen, [base.candidate, *around], "screen"),
-        )
-        itself = next((s for s in found if s.candidate == base.candidate), None)
-        if itself is None:
-            return []
-        curve = self.front()
-
-        def gain(scored: Scored) -> float:
-            # few trajectories say by how much a change helps, not what the error is
-            error = base.error * scored.error / itself.error
-            return _curve(curve, scored.seconds) - math.log(error)
-
-        better = [s for s in found if s is not itself and s.seconds < limit]
-        better.sort(key=gain, reverse=True)
-        return [r for s in better[:STARTS] if self.left for r in self.refine(s.candidate)]
-
-    def shake(self, base: Scored) -> list[Scored]:
-        """A candidate refined again from a grid nearby."""
-        rng = np.random.default_rng(trial_seed(self._settings.seed, self.trials))
-        process = self.bench.model.process
-        moved = shaken(_levels(base), SHAKE, rng, process)
-        return self.refine(base.candidate.moved(distinct(process, moved)))
+    def held(self, base: Scored, limit: float) -> list[Scored]:
+        """The most promising plans with held rows that take less than a time."""
+        timed = [
+            (self.bench.seconds(each), each)
+            for each in moves.held(base.candidate, _levels(base), self.options)
+        ]
+        timed = sorted((t for t in timed if t[0] < limit), key=lambda t: t[0], reverse=True)
+        field = [each for _, each in timed[: 3 * HELD]]
+        found = self._try(f"held/{base.candidate.key()}", f"{base.label}, rows held", field)
+        return sorted(found, key=lambda s: s.error)[:HELD]
 
     def front(self) -> list[Scored]:
         """The best of everything tried, fastest first."""
         return front(self.scored)
 
-    def _starts(self, steps: int, warm: Scored | None) -> list[Candidate]:
+    def _refine(self, candidate: Candidate) -> list[Scored]:
+        """Move a candidate's noise levels to where its error is least."""
+        self.trials += 1
+        number = self.trials
+        seeds = math.ceil(NUMBERS / math.prod(self.bench.model.shape))
+
+        def work() -> list[Scored]:
+            found, _ = self.bench.refine(
+                candidate, number, seeds=min(max(seeds, SCREEN), len(self.bench.train))
+            )
+            return [found]
+
+        self._say(self.share, f"refining {candidate.label}")
+        return self._remember(f"refine/{candidate.key()}", work)
+
+    def _starts(self, steps: int) -> list[Candidate]:
         grids = []
         for grid in GRIDS.values():
             try:
                 grids.append(grid(self.bench.model.process, steps))
             except PlanError:
                 continue
-        if warm is not None:
-            grids.append(resample(_levels(warm), steps))
+        if self._warm is not None:
+            grids.append(resample(_levels(self._warm), steps))
         return [Candidate.of(SOLVER, sigmas) for sigmas in grids]
 
-    def _screen(self, candidates: list[Candidate], stage: str, number: int) -> list[Scored]:
-        return [self.bench.score(each, number, self._seeds(stage)) for each in candidates]
 
-    def _near(self, enough: float) -> Iterator[Scored]:
-        """Fitted members of the front, those nearest to an error first."""
-        fitted = [s for s in self.front() if s.candidate.fitted]
-        for scored in sorted(fitted, key=lambda s: abs(math.log(s.error / enough))):
-            if enough / FAR < scored.error < enough * FAR:
-                yield scored
-
-
-def _levels(scored: Scored) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _levels(scored: Scored) -> Floats:
     return np.array([row.sigma for row in scored.plan.rows if row.slot == 0])
-
-
-def _curve(curve: list[Scored], seconds: float) -> float:
-    """Logarithm of the front's error at a time, straight between its members and beyond."""
-    times = np.array([s.seconds for s in curve])
-    errors = np.log([s.error for s in curve])
-    if len(curve) < 2:
-        return float(errors[0])
-    k = int(np.clip(np.searchsorted(times, seconds), 1, len(curve) - 1))
-    slope = (errors[k] - errors[k - 1]) / (times[k] - times[k - 1])
-    return float(errors[k - 1] + slope * (seconds - times[k - 1]))

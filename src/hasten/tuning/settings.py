@@ -58,7 +58,7 @@ class Settings:
     margin: float = 0.05
     confidence: float = 0.95
     finalists: int = 3
-    trials: int = 120
+    trials: int = 400
     minutes: float | None = None
     seeds: int = 64
     search_samples: int = 1000

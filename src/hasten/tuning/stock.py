@@ -1,10 +1,8 @@
-"""Stock: the best that a solver off the shelf does on a grid off the shelf, for every budget.
+"""Stock: what solvers off the shelf do on grids off the shelf.
 
 The honest rival of any search is the fewest evaluations that anybody gets by choosing well among
-what everybody has. So all stock solvers are tried on all stock grids: first on few trajectories,
-then the better half on more, until the best is known (successive halving; Jamieson and Talwalkar
-2016, arXiv 1502.07943). Solvers that draw noise have no trajectory of their own and are not among
-them.
+what everybody has. So every deterministic stock solver is offered on every stock grid. Those that
+draw noise are left out: with so few steps they are far behind.
 """
 
 from __future__ import annotations
@@ -12,11 +10,7 @@ from __future__ import annotations
 from hasten.core.process import Process
 from hasten.errors import PlanError
 from hasten.solvers import GRIDS, SOLVERS
-from hasten.tuning.bench import Bench
-from hasten.tuning.space import Candidate, Scored
-
-ROUNDS = ((4, 8), (16, 2))
-"""Trajectories of a round, and how many go on to the next."""
+from hasten.tuning.space import Candidate
 
 
 def candidates(process: Process, evaluations: int) -> list[Candidate]:
@@ -36,14 +30,3 @@ def candidates(process: Process, evaluations: int) -> list[Candidate]:
             if plan.nfe == evaluations:
                 found.setdefault(plan.fingerprint(), candidate)
     return list(found.values())
-
-
-def best_stocks(bench: Bench, evaluations: int) -> list[Scored]:
-    """The best few of them, by their error on all trajectories."""
-    contest = candidates(bench.model.process, evaluations)
-    for seeds, stay in ROUNDS:
-        if len(contest) > stay and seeds < len(bench.train):
-            results = [bench.score(candidate, 0, seeds) for candidate in contest]
-            order = sorted(range(len(contest)), key=lambda i: (results[i].error, i))
-            contest = [contest[i] for i in order[:stay]]
-    return sorted((bench.score(candidate, 0) for candidate in contest), key=lambda s: s.error)

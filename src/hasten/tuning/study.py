@@ -22,6 +22,7 @@ from hasten.errors import RecipeError
 from hasten.recipe import PlanSpec, Recipe
 from hasten.solvers import loop
 from hasten.tuning.bench import Bench
+from hasten.tuning.contest import Contest
 from hasten.tuning.folder import TRIALS, Folder
 from hasten.tuning.hunt import Hunt
 from hasten.tuning.journal import Journal
@@ -181,7 +182,8 @@ class Study:
 
     def find(self) -> tuple[list[Scored], list[Scored]]:
         """Finalists of the search, fastest first, and as many rivals off the shelf."""
-        hunt = Hunt(self.search, self.session, self.settings)
+        contest = Contest(self.session, self.settings)
+        hunt = Hunt(self.search, contest, self.settings)
         rivals = hunt.rivals()
         ours = hunt.ours(rivals)
         return ours, rivals[: max(1, len(ours))]
