@@ -18,8 +18,9 @@ import torch
 from hasten.applying import apply
 from hasten.loading import load
 from hasten.recipe import Recipe
-from hasten.tuning.judging import Court, model_fingerprint, settle
+from hasten.tuning.judging import Court, model_fingerprint
 from hasten.tuning.seeds import stream, uniform_classes
+from hasten.tuning.standard import settle
 from hasten.tuning.study import CHUNK, baseline
 from hasten.tuning.teacher import converged_plan
 
@@ -39,8 +40,8 @@ def main() -> None:
     model = load(given.model)
     folder = Path(str(model.card["folder"])) / "evidence"
     folder.mkdir(exist_ok=True)
-    features, reference, against = settle(model, None, None, lambda: torch.empty(0))
-    court = Court(features, reference, against, uniform_classes(model), CHUNK, (folder,))
+    standard = settle(model, None, None, lambda: torch.empty(0))
+    court = Court(standard.features, standard.reference, uniform_classes(model), CHUNK, (folder,))
     arms = (baseline(model), Recipe(converged_plan(model.process)))
     streams = (
         stream(0, "judge", given.search),

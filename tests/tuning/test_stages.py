@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from hasten.errors import BudgetError, ModelError
+from hasten.loading import load
 from hasten.models.mixture import mixture_model
-from hasten.tuning.judging import find_judge, model_fingerprint, settle
+from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.settings import Settings
 from hasten.tuning.stages import comfort, planned_samples, samples_needed
+from hasten.tuning.standard import ENOUGH, find_judge, settle
 
 
 def verdict(contrast: float | None, se: float | None, n: int = 1000) -> dict[str, Any]:
@@ -76,12 +78,30 @@ def test_settings_without_sense_are_refused(wrong: dict[str, Any]) -> None:
 def test_without_data_the_models_own_samples_stand_in_and_it_is_said() -> None:
     model = mixture_model()
     torch.manual_seed(0)
-    _, reference, against = settle(model, None, None, lambda: torch.randn(500, 2))
-    assert against == "own"
-    assert "own" in reference.data
-    _, reference, against = settle(model, None, torch.randn(500, 2), lambda: torch.empty(0))
-    assert against == "data"
-    assert "500" in reference.data
+    found = settle(model, None, None, lambda: torch.randn(500, 2))
+    assert found.against == "own"
+    assert "own" in found.reference.data
+    found = settle(model, None, torch.randn(500, 2), lambda: torch.empty(0))
+    assert found.against == "data"
+    assert "500" in found.reference.data
+    assert found.scout is found.reference
+
+
+def test_the_search_sees_other_real_samples_than_the_verdicts() -> None:
+    model, real = mixture_model(), torch.randn(ENOUGH, 2)
+    found = settle(model, None, real, lambda: torch.empty(0))
+    assert found.reference.count == found.scout.count == ENOUGH // 2
+    assert found.reference.fingerprint() != found.scout.fingerprint()
+    assert found.reference.just_visible == found.scout.just_visible
+    seen = torch.cat([torch.from_numpy(r.features) for r in (found.reference, found.scout)])
+    assert len(seen.unique(dim=0)) == len(seen)
+    whole = settle(model, None, real, lambda: torch.empty(0), split=False)
+    assert whole.scout is whole.reference
+    assert whole.reference.count == ENOUGH
+    bundled = settle(load("fashion-uvit"), None, None, lambda: torch.empty(0))
+    assert "train" in bundled.scout.data
+    assert "test" in bundled.reference.data
+    assert bundled.scout.metric == bundled.reference.metric
 
 
 def test_a_judge_is_found_by_name_or_folder_or_refused() -> None:

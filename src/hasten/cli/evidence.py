@@ -65,14 +65,15 @@ class Evidence:
     def court(self) -> tuple[Features, Reference, str]:
         """Features, reference, and whether that is ``data`` or the model's ``own`` samples."""
         from hasten.recipe import Recipe
-        from hasten.tuning.judging import settle
+        from hasten.tuning.standard import settle
         from hasten.tuning.teacher import converged_plan
 
         def own() -> Tensor:
             exact = Recipe(plan=converged_plan(self.net.process))
             return self.draw(exact, self.seeds("own", max(self.n, _OWN)), "own converged samples")
 
-        return settle(self.net, self.judge, self.reference, own)
+        found = settle(self.net, self.judge, self.reference, own, split=False)
+        return found.features, found.reference, found.against
 
     def draw(self, recipe: Recipe, seeds: range, text: str) -> Tensor:
         """Decoded samples of a recipe, on the CPU."""

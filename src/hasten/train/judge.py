@@ -223,6 +223,9 @@ def publish_judge(
 ) -> Reference:
     """Write a judge and what it knows of real data: weights, card and reference statistics.
 
+    Two sets of statistics: those of test images, which judge, and of training images, by which a
+    search may choose.
+
     Everything is measured with the weights as they are stored. The statistics are those of
     ``test``; the just-visible distance is that between the test images and the same images blurred.
     As a check that does not share images between its sides, the card also states the mean over the
@@ -283,6 +286,8 @@ def publish_judge(
         degradation=f"Gaussian blur of {blur:g} pixel",
     )
     seen = features(chosen)
+    guide = f"{_title(train)}, {len(seen):,} images"
+    Reference.of(seen, features.name, data=guide).save(folder / "search.safetensors")
     floor = {
         f"training data, n = {n}": frechet(seen[:n], reference).measurement()
         for n in sorted({len(seen), min(2000, len(seen))}, reverse=True)

@@ -215,7 +215,8 @@ class Results:
         return {
             "features": court.reference.metric,
             "reference": court.reference.data,
-            "against": court.against,
+            "search_reference": self.study.standard.scout.data,
+            "against": self.study.standard.against,
             "margin": settings.margin,
             "margin_abs": detail["margin_abs"],
             "just_visible": court.reference.just_visible,

@@ -7,6 +7,7 @@ speeds ─► teacher ─► stock samplers ─► own plans ─► finalists �
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -26,12 +27,13 @@ from hasten.tuning.contest import Contest
 from hasten.tuning.folder import TRIALS, Folder
 from hasten.tuning.hunt import Hunt
 from hasten.tuning.journal import Journal
-from hasten.tuning.judging import Court, model_fingerprint, settle
+from hasten.tuning.judging import Court, model_fingerprint
 from hasten.tuning.search import Search
 from hasten.tuning.seeds import Conditions, stream, uniform_classes
 from hasten.tuning.space import Scored, tactics
 from hasten.tuning.speeds import Speeds, measure_speeds
 from hasten.tuning.stages import Judging, samples_needed
+from hasten.tuning.standard import settle
 from hasten.tuning.teacher import Teacher, converged_plan, teach
 
 OWN_SAMPLES = 2000
@@ -141,11 +143,18 @@ class Study:
 
     def _court(self, data: Tensor | None) -> Court:
         given = data if data is not None else self.folder.reference
-        features, reference, against = settle(self.model, self.folder.judge, given, self._own)
+        self.standard = settle(self.model, self.folder.judge, given, self._own)
         folders = [self.folder.cache]
         if "folder" in self.model.card:  # features of the reference arms, shipped with the model
             folders.append(Path(self.model.card["folder"]) / "evidence")
-        return Court(features, reference, against, self.conditions, CHUNK, tuple(folders))
+        standard = self.standard
+        return Court(
+            standard.features,
+            standard.reference,
+            self.conditions,
+            CHUNK,
+            tuple(folders),
+        )
 
     def _own(self) -> Tensor:
         """The model's own converged samples, from seeds no arm is sampled with."""
@@ -168,9 +177,12 @@ class Study:
 
     def judging(self, stage: str, origin: int | str, count: int, finalists: int) -> Judging:
         """A court session on the seeds of a stage."""
+        court = self.court
+        if stage == "judge":  # the search sees other real data than the verdicts
+            court = dataclasses.replace(court, reference=self.standard.scout)
         return Judging(
             self.model,
-            self.court,
+            court,
             self.settings,
             self.journal,
             stage,
