@@ -3,7 +3,7 @@
     model = hasten.load("fashion-uvit")
     outcome = hasten.tune(model, margin=0.05)
     with hasten.apply(model, outcome.best) as fast:
-        samples = fast.sample(range(64))
+        samples = fast.sample(range(60), torch.arange(60) % 10)
 
 Importing this costs nothing: each name is imported when it is first asked for.
 """

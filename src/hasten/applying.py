@@ -1,7 +1,7 @@
 """Apply: prepare, attach, sample, undo.
 
     with apply(model, recipe) as fast:
-        images = fast.sample(range(64))
+        images = fast.sample(range(60), torch.arange(60) % 10)
 
 Transforms make another model and leave the given one alone; tactics edit the net through one
 `Edit`, which is undone bit for bit when the block ends, however it ends.

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import nets
 from hasten.core.clock import Clock
-from hasten.core.model import Codec, Model
+from hasten.core.model import Call, Codec, Model
 from hasten.core.plan import Combination, Plan, Row
 from hasten.core.process import EDM, VP, V
 from hasten.errors import EditOpen, OutputError, PlanError
@@ -250,6 +251,24 @@ def test_impossible_arguments() -> None:
         run(model, plan, SEEDS, torch.zeros(2))
     with pytest.raises(PlanError, match="starting point"):
         run(model, plan, SEEDS, start=torch.zeros(6, 3))
+    with pytest.raises(PlanError, match="no class was given") as caught:
+        run(nets.uvit(), plan, SEEDS)
+    assert caught.value.hint
+
+
+def test_a_net_may_want_its_condition_before_the_time() -> None:
+    class Turned(nn.Module):
+        def __init__(self, net: nn.Module) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: Tensor, label: Tensor, t: Tensor) -> Tensor:
+            found: Tensor = self.net(x, t, label)
+            return found
+
+    model, plan, labels = nets.uvit(), build(SOLVERS["ddim"], SIGMAS), torch.arange(6) % 3
+    turned = model.replace(net=Turned(model.net), call=Call(cond="label", time="t"))
+    assert torch.equal(run(turned, plan, SEEDS, labels), run(model, plan, SEEDS, labels))
 
 
 def test_a_row_may_use_nothing() -> None:

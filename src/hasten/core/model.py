@@ -24,18 +24,21 @@ class Call:
 
     Attributes:
         cond: Keyword under which the condition is passed; None if the net takes none.
+        time: Keyword under which the time is passed; None passes it second, as most nets have it.
         extra: Further constant keyword arguments.
         channels: Keep only this many leading channels of the output (learned-variance nets).
     """
 
     cond: str | None = None
+    time: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     channels: int | None = None
 
     def __call__(self, net: nn.Module, x: Tensor, time: Tensor, cond: Tensor | None) -> Tensor:
         """Ask the net about ``x`` [B, ...] at ``time`` [B]; returns its prediction [B, ...]."""
-        condition = {} if self.cond is None else {self.cond: cond}
-        out = net(x, time, **condition, **self.extra)
+        second = () if self.time else (time,)
+        named = {name: value for name, value in ((self.cond, cond), (self.time, time)) if name}
+        out = net(x, *second, **named, **self.extra)
         if isinstance(out, (tuple, list)):
             out = out[0]
         if not isinstance(out, Tensor):

@@ -162,7 +162,12 @@ def _write(
         "shape": list(model.shape),
         "dtype": str(model.dtype).removeprefix("torch."),
         "net": net,
-        "call": {"cond": call.cond, "extra": dict(call.extra), "channels": call.channels},
+        "call": {
+            "cond": call.cond,
+            "time": call.time,
+            "extra": dict(call.extra),
+            "channels": call.channels,
+        },
         "codec": _codec(model, folder),
         "clip": model.clip,
         "classes": None if model.classes is None else model.classes.count,

@@ -114,8 +114,10 @@ class Player:
     def _ask(self, x: Tensor, row: dict[str, Any], labels: Tensor | None) -> Tensor:
         call, clip = self.facts["call"], self.facts["clip"]
         time = torch.full((len(x),), row["time"], dtype=x.dtype, device=x.device)
-        condition = {} if call["cond"] is None else {call["cond"]: labels}
-        out = self.net((row["scale"] * x).to(self.dtype), time, **condition, **call["extra"])
+        second = () if call["time"] else (time,)
+        given = ((call["cond"], labels), (call["time"], time))
+        named = {name: value for name, value in given if name}
+        out = self.net((row["scale"] * x).to(self.dtype), *second, **named, **call["extra"])
         raw = (out[0] if isinstance(out, (tuple, list)) else out)[:, : call["channels"]]
         x0: Tensor = row["skip"] * x + row["out"] * raw.to(x.dtype)
         return x0 if clip is None else x0.clamp(-clip, clip)

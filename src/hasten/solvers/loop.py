@@ -100,7 +100,7 @@ def run(
         with torch.inference_mode():
             registers = _Registers(model, program, seeds)
             registers.begin(plan.rows[0].sigma, start)
-            encoded = model.codec.encode(cond)
+            encoded = model.codec.encode(None if cond is None else cond.to(model.device))
             sums = []
             for index, row in enumerate(plan.rows):
                 x = registers.combine(program.inputs[index])
@@ -171,6 +171,12 @@ def _check_arguments(
 ) -> None:
     if not len(seeds):
         raise PlanError("no seeds, so nothing to sample", where=model.name)
+    if cond is None and model.classes is not None:
+        raise PlanError(
+            "this model samples by class, and no class was given",
+            where=model.name,
+            hint="cond=torch.tensor([...]), one label a seed",
+        )
     if cond is not None and len(cond) != len(seeds):
         raise PlanError(f"{len(cond)} conditions for {len(seeds)} seeds", where=model.name)
     if start is not None and start.shape != (len(seeds), *model.shape):
