@@ -34,14 +34,17 @@ def model() -> Model:
     return mixture_model()
 
 
-def study(run: Path, progress: Progress | None = None, **settings: Any) -> Outcome:
+def study(
+    run: Path, progress: Progress | None = None, which: Model | None = None, **settings: Any
+) -> Outcome:
     """Begin the study in a folder, or continue it."""
+    which = which or model()
     if (run / "facts.json").exists():
-        return tune(model(), resume=run, reference=real(), progress=progress)
+        return tune(which, resume=run, reference=real(), progress=progress)
     run.mkdir(parents=True, exist_ok=True)
     if not (run / "speeds.json").exists():
         (run / "speeds.json").write_text(json.dumps(SPEEDS))
-    return tune(model(), run=run, reference=real(), progress=progress, **SETTINGS | settings)
+    return tune(which, run=run, reference=real(), progress=progress, **SETTINGS | settings)
 
 
 def real() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,11 +12,14 @@ import time
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
-from small import SETTINGS, study
+import torch
+from small import SETTINGS, model, study
 
 import hasten
 from hasten.errors import BudgetError, RunError
+from hasten.report import read, render
 from hasten.tuning.outcome import Outcome
 
 SCRIPT = Path(__file__).with_name("small.py")
@@ -72,12 +76,30 @@ def test_killed_and_resumed_it_ends_the_same_and_loses_nothing(
     assert resumed.facts["finalists"][0]["distance"] == outcome.facts["finalists"][0]["distance"]
 
 
+def test_other_reference_samples_than_it_began_with_are_refused(outcome: Outcome) -> None:
+    for wrong in (None, torch.zeros(500, 2)):
+        with pytest.raises(RunError, match="other reference samples"):
+            hasten.tune(hasten.load("mixture"), resume=outcome.folder, reference=wrong)
+
+
+def test_a_baseline_that_draws_noise_is_judged_but_has_no_path(tmp_path: Path) -> None:
+    speed = {"solver": "ancestral", "grid": "trailing", "steps": 40}
+    noisy = model().replace(card={"reference": {"speed": speed}})
+    found = study(tmp_path / "run", which=noisy, trials=0)
+    facts = found.facts
+    assert facts["baseline"]["endpoint_error"] is None
+    assert facts["baseline"]["distance"] is not None
+    assert "baseline_error" not in np.load(found.folder / "errors.npz")
+    page = render(read(found.folder))
+    assert not re.search(r"\bnan\b", page)
+
+
 def test_bad_settings_and_folders_are_refused_in_words(tmp_path: Path) -> None:
-    model = hasten.load("mixture")
+    net = hasten.load("mixture")
     with pytest.raises(BudgetError, match="margin"):
-        hasten.tune(model, margin=0.0, run=tmp_path / "a")
+        hasten.tune(net, margin=0.0, run=tmp_path / "a")
     with pytest.raises(BudgetError, match="latency or throughput"):
-        hasten.tune(model, objective="speed", run=tmp_path / "a")
+        hasten.tune(net, objective="speed", run=tmp_path / "a")
     with pytest.raises(RunError):
-        hasten.tune(model, resume=tmp_path / "nothing")
+        hasten.tune(net, resume=tmp_path / "nothing")
     assert not (tmp_path / "a").exists()

@@ -65,7 +65,7 @@ def example(model: Model, batch: int) -> Example:
     if model.call.cond is not None:
         if model.classes is not None:
             labels = torch.arange(batch) % model.classes.count
-            cond = model.codec.encode(labels.to(model.device))
+            cond = model.encode(labels)
         elif (shape := model.card.get("cond_shape")) is not None:
             cond = torch.rand(batch, *shape, generator=rng).to(model.device, precise)
     return Example(x.to(model.device, model.dtype), time.to(model.device), cond)

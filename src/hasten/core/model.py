@@ -135,6 +135,10 @@ class Model:
         kinds = (p.dtype for p in self.net.parameters() if p.is_floating_point())
         return next(kinds, torch.float32)
 
+    def encode(self, cond: Tensor | None) -> Tensor | None:
+        """Conditions as the user gives them, as `denoise` takes them: on the net's device."""
+        return self.codec.encode(None if cond is None else cond.to(self.device))
+
     def denoise(
         self,
         x: Tensor,
@@ -147,7 +151,7 @@ class Model:
         Args:
             x: ``x0 + sigma eps`` in VE coordinates, [B, *shape], in the sampler's precision.
             sigma: One level, or one per sample [B].
-            cond: What the codec's ``encode`` gave, first axis B; or None.
+            cond: What `encode` gave, first axis B; or None.
             guidance: Weight w of ``D_null + w (D_cond - D_null)`` (Ho and Salimans 2022, with w = 1
                 off); both branches run in one batch.
 

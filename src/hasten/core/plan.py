@@ -183,6 +183,11 @@ class Plan:
         rows = tuple(dataclasses.replace(row, reuse=entries[row.step]) for row in self.rows)
         return dataclasses.replace(self, rows=rows)
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether noise is drawn on the way."""
+        return any(c.noise for c in (*(row.input for row in self.rows), self.result))
+
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change when any evaluation changes."""
         return fingerprint(to_dict(dataclasses.replace(self, label="")))

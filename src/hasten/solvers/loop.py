@@ -100,7 +100,7 @@ def run(
         with torch.inference_mode():
             registers = _Registers(model, program, seeds)
             registers.begin(plan.rows[0].sigma, start)
-            encoded = model.codec.encode(None if cond is None else cond.to(model.device))
+            encoded = model.encode(cond)
             sums = []
             for index, row in enumerate(plan.rows):
                 x = registers.combine(program.inputs[index])

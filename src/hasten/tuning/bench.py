@@ -102,17 +102,23 @@ class Bench:
             )
         return self.score(candidate.moved(distinct(process, found.sigmas)), trial), found
 
-    def recipe_error(self, recipe: Recipe) -> float:
-        """Error of a finished recipe, validation seeds."""
-        return mean_error(self._validate(recipe).end, self.valid.end)
+    def recipe_error(self, recipe: Recipe) -> float | None:
+        """Error of a finished recipe, validation seeds; None where noise is drawn on the way."""
+        played = self._validate(recipe)
+        return None if played is None else mean_error(played.end, self.valid.end)
 
     def row_errors(self, recipe: Recipe) -> list[float]:
-        """Error of the x0 that each row of a finished recipe gave, validation seeds."""
-        return [mean_error(output, self.valid.end) for output in self._validate(recipe).outputs]
+        """Error of the x0 that each row of a finished recipe gave, validation seeds; or nothing."""
+        played = self._validate(recipe)
+        outputs = () if played is None else played.outputs
+        return [mean_error(output, self.valid.end) for output in outputs]
 
-    def _validate(self, recipe: Recipe) -> Played:
+    def _validate(self, recipe: Recipe) -> Played | None:
+        plan = recipe.resolve(self.model.process)
+        if plan.stochastic:
+            return None
         with self._attached(recipe) as model:
-            return self._play(model, recipe.resolve(model.process), self.valid, fitted=False)
+            return self._play(model, plan, self.valid, fitted=False)
 
     def _plan(self, candidate: Candidate) -> Plan:
         return candidate.spec.resolve(self.model.process)

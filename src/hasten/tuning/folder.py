@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import re
@@ -13,6 +14,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hasten.core.model import Model
 from hasten.errors import RunError
@@ -66,7 +68,7 @@ def begin(
     run: str | Path | None,
     run_id: str | None,
     judge: str | None,
-    reference: str | None,
+    reference: str | Path | Tensor | None,
 ) -> Folder:
     """A new run folder.
 
@@ -80,14 +82,16 @@ def begin(
             where=str(path),
             hint="continue it with resume, or name another folder",
         )
-    folder = Folder(path, run_id or uuid.uuid4().hex[:16], settings, judge, reference)
+    named = None if isinstance(reference, Tensor) or reference is None else str(reference)
+    folder = Folder(path, run_id or uuid.uuid4().hex[:16], settings, judge, named)
     facts = {
         "hasten": 1,
         "model": model.name,
         "model_fingerprint": model_fingerprint(model),
         "run_id": folder.run_id,
         "judge": judge,
-        "reference": reference,
+        "reference": named,
+        "given_samples": _digest(reference),
         "settings": settings.to_dict(),
         "versions": versions(),
         "machine": context(model.device, model.dtype),
@@ -96,18 +100,23 @@ def begin(
     return folder
 
 
-def resume_folder(model: Model, run: str | Path) -> Folder:
+def resume_folder(model: Model, run: str | Path, reference: object = None) -> Folder:
     """The folder of a study that is to be continued, with the settings it began with.
 
+    Args:
+        model: As it was.
+        run: The folder.
+        reference: The samples that were given as a tensor, if the study began with such.
+
     Raises:
-        RunError: If it holds none, or one of another model.
+        RunError: If it holds none, or one of another model or other samples.
     """
     path = Path(run).expanduser()
     try:
         facts = json.loads((path / FACTS).read_text("utf-8"))
         settings = Settings(**facts["settings"])
         folder = Folder(path, facts["run_id"], settings, facts["judge"], facts["reference"])
-        fingerprint = facts["model_fingerprint"]
+        fingerprint, given = facts["model_fingerprint"], facts["given_samples"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"no study can be continued here: {error}",
@@ -120,7 +129,21 @@ def resume_folder(model: Model, run: str | Path) -> Folder:
             where=str(path),
             hint="give it the model it began with, or begin a new study",
         )
+    if given != _digest(reference):
+        raise RunError(
+            "this study began with other reference samples",
+            where=str(path),
+            hint="give reference= the tensor it began with, or leave it out if there was none",
+        )
     return folder
+
+
+def _digest(reference: object) -> str | None:
+    """Sixteen hexadecimal digits of samples given as a tensor; None for all else."""
+    if not isinstance(reference, Tensor):
+        return None
+    held = reference.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return hashlib.sha256(held.numpy().tobytes()).hexdigest()[:16]
 
 
 def finished(path: Path) -> bool:

@@ -94,7 +94,7 @@ def play(
     try:
         with torch.inference_mode():
             start = noise * plan.rows[0].sigma
-            encoded = model.codec.encode(cond)
+            encoded = model.encode(cond)
             for index in range(shared, len(rows)):
                 row = rows[index]
                 if revise is not None:

@@ -297,11 +297,13 @@ class Results:
     def _errors(self, arms: dict[str, Arm]) -> dict[str, Any]:
         arrays: dict[str, Any] = {}
         for name, arm in arms.items():
+            errors = self.study.bench.row_errors(Recipe.from_dict(arm["recipe"]))
+            if not errors:  # noise is drawn: there is no one path to keep to
+                continue
             rows = arm["rows"]
-            recipe = Recipe.from_dict(arm["recipe"])
             arrays[f"{name}_sigma"] = np.array([row["sigma"] for row in rows])
             arrays[f"{name}_held"] = np.array([row["reuse"] != "full" for row in rows])
-            arrays[f"{name}_error"] = np.array(self.study.bench.row_errors(recipe))
+            arrays[f"{name}_error"] = np.array(errors)
         self.study.folder.write_arrays("errors.npz", arrays)
         return {"file": "errors.npz", "arms": list(arms)}
 

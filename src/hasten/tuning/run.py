@@ -78,7 +78,8 @@ def tune(
         run: A new folder for the study; None makes one under ``runs``.
         run_id: What the final seeds come from; None draws a fresh one.
         resume: The folder of an unfinished study, which is continued with its own settings; all
-            other arguments but model, conditions and progress are ignored.
+            other arguments but model, conditions, progress and a tensor of reference samples are
+            ignored.
         progress: Told the stage, its share that is done, and a message.
 
     Returns:
@@ -115,10 +116,9 @@ def tune(
             seed=seed,
             shown=shown,
         )
-        path = None if isinstance(reference, Tensor) or reference is None else str(reference)
-        folder = begin(model, settings, run=run, run_id=run_id, judge=judge, reference=path)
+        folder = begin(model, settings, run=run, run_id=run_id, judge=judge, reference=reference)
     else:
-        folder = resume_folder(model, resume)
+        folder = resume_folder(model, resume, reference)
         if finished(folder.path):
             return Outcome.read(folder.path)
     data = reference if isinstance(reference, Tensor) else None

@@ -128,7 +128,7 @@ class Study:
         seeds = stream(settings.seed, name, settings.seeds)
         cond = self.conditions(seeds)
         recipe = self.references[better]
-        if any(row.input.noise for row in recipe.resolve(self.model.process).rows):
+        if recipe.resolve(self.model.process).stochastic:
             better, recipe = "converged", self.converged  # there is no path where noise is drawn
         facts = f"{self.fingerprint}|{recipe.fingerprint()}|{seeds}|{settings.guidance}"
         file = f"teacher-{hashlib.sha256(facts.encode()).hexdigest()[:20]}.npz"

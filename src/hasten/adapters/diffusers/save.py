@@ -77,9 +77,8 @@ def stock_schedulers(model: Model, plan: Plan) -> Iterator[Any]:
     Every candidate is played against the plan, on outputs that are fixed beforehand: its times, the
     inputs it makes and its sample must be the plan's.
     """
-    noisy = any(c.noise for c in (*(row.input for row in plan.rows), plan.result))
     guided = any(row.guidance is not None for row in plan.rows)
-    if noisy or guided or not all(entry.full for entry in plan.reuse):
+    if plan.stochastic or guided or not all(entry.full for entry in plan.reuse):
         return
     for kind, choices in _candidates(model):
         with _quiet():
