@@ -1,10 +1,11 @@
 """Kill a study ten times at random moments; resumed, it must lose nothing and end the same.
 
     python benchmarks/kill_resume.py [--kills 10] [--seed 0] > kill_resume.json
+    python benchmarks/kill_resume.py --model fashion-uvit --kills 1
 
-Two studies of the mixture share a table of row times. One runs undisturbed. The other is killed
-with SIGKILL at random moments of its work and resumed; every journal must begin with the one before
-it, and both must end with the same recipe and the same distances.
+Two studies of the mixture (or of a bundled model, as in the demo) share a table of row times. One
+runs undisturbed. The other is killed with SIGKILL at random moments of its work and resumed; every
+journal must begin with the one before it, and both must end with the same recipe and distances.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import math
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,15 +23,24 @@ import time
 from pathlib import Path
 from typing import Any
 
-SMALL = Path(__file__).parent.parent / "tests" / "tune" / "small.py"
+SMALL = Path(__file__).parent.parent / "tests" / "tuning" / "small.py"
 
 
-def run(folder: Path, lines: float = math.inf, pause: float = 0.0) -> bool:
+def command(model: str, folder: Path) -> list[str]:
+    """What begins a study in a folder, or goes on with it."""
+    if model == "mixture":
+        return [sys.executable, str(SMALL), str(folder)]
+    begun = (folder / "facts.json").exists()
+    how = ["--resume", str(folder)] if begun else ["--demo", "--run", str(folder)]
+    return [sys.executable, "-m", "hasten", "tune", model, *how, "--format", "json"]
+
+
+def run(model: str, folder: Path, lines: float = math.inf, pause: float = 0.0) -> bool:
     """Run the study in a process of its own; whether it came to its end.
 
     It is killed a pause after its journal has so many lines: somewhere in the work that follows.
     """
-    process = subprocess.Popen([sys.executable, str(SMALL), str(folder)])
+    process = subprocess.Popen(command(model, folder), stdout=subprocess.DEVNULL)
     while process.poll() is None:
         if len(journal(folder)) >= lines:
             time.sleep(pause)
@@ -49,6 +60,7 @@ def journal(folder: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="mixture")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -56,19 +68,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         calm, killed = Path(root) / "calm", Path(root) / "killed"
         started = time.perf_counter()
-        run(calm)
+        run(given.model, calm)
         seconds, length = time.perf_counter() - started, len(journal(calm))
+        killed.mkdir()
+        shutil.copy(calm / "speeds.json", killed)
         kills, before = [], list[dict[str, Any]]()
         for at in sorted(chance.sample(range(length), given.kills)):
             pause = chance.uniform(0, 0.2)
-            ended = run(killed, max(at, len(before)), pause)
+            ended = run(given.model, killed, max(at, len(before)), pause)
             now = journal(killed)
             kills.append(
                 {"after": at, "pause": round(pause, 3), "finished": len(now), "ended": ended}
                 | {"lost": before != now[: len(before)]}
             )
             before = now
-        run(killed)
+        run(given.model, killed)
         one, other = (json.loads((f / "result.json").read_text()) for f in (calm, killed))
     same = {
         name: (one[name] or {}).get("fingerprint") == (other[name] or {}).get("fingerprint")

@@ -53,7 +53,7 @@ def bundled() -> list[Entry]:
     Raises:
         ModelError: If one of their cards is damaged.
     """
-    toy = {"about": "a Gaussian mixture with an exact denoiser; no weights"}
+    toy = {"about": "a Gaussian mixture with an exact denoiser; no weights", "shape": [2]}
     entries = [Entry("mixture", "toy", toy)]
     for folder in (path.parent for path in BUNDLED.glob(f"*/{CARD}")):
         if is_model(folder):
