@@ -215,14 +215,17 @@ def _lane(axes: Axes, arm: Arm, base: float, width: float) -> None:
 
 
 def errors(story: Story, width: float) -> Figure:
-    """How far the net's estimate is from the converged sample, evaluation by evaluation."""
+    """How far the net's estimate is from the target's sample, evaluation by evaluation."""
     shown = [(arm, story.errors[arm.role]) for arm in story.trio if arm.role in story.errors]
     figure = canvas(width, 330)
     axes = frame(figure, left=58, right=16 if width < 500 else 130, bottom=46, top=18)
     sigma_axis(axes, [s for _, e in shown for s in e.sigma])
     axes.set_yscale("log")
-    positive = [v for _, e in shown for v in e.error if v > 0]
-    axes.set_ylim(min(positive) * 0.75, max(positive) * 1.3)
+    # the target's own errors fall to nothing, and may leave the frame
+    others = [pair for pair in shown if pair[0].role != story.search.get("target")] or shown
+    positive = [v for _, e in others for v in e.error if v > 0]
+    top = max(v for _, e in shown for v in e.error)
+    axes.set_ylim(min(positive) * 0.5, top * 1.3)
     plain_log(axes, "y")
     axes.grid(visible=True, axis="y")
     axes.set_ylabel("error of x\N{SUBSCRIPT ZERO} (RMS)")
@@ -264,7 +267,7 @@ def _end_labels(axes: Axes, ends: Sequence[tuple[float, Arm]]) -> None:
     pixels = axes.get_window_extent().height
     taken = -math.inf
     for value, arm in sorted(ends, key=lambda end: end[0]):
-        y = max((math.log(max(value, 1e-300)) - low) / (high - low) * pixels, taken + 17)
+        y = max((max(math.log(max(value, 1e-300)), low) - low) / (high - low) * pixels, taken + 17)
         taken = y
         colour = _LINES.get(arm.role, (ACCENT, ""))[0]
         axes.annotate(

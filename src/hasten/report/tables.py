@@ -114,15 +114,17 @@ def judge_facts(story: Story) -> dict[str, str]:
     better = story.converged if judge.better == "converged" else story.baseline
     name = "the converged ODE" if judge.better == "converged" else sampler(story.baseline)
     reference = "the model's own converged samples" if judge.own else "real data"
+    finalists = f"{judge.looks} finalists" if judge.looks > 1 else "one finalist"
     return {
         "features": judge.features,
         "reference set": f"{judge.reference} ({reference})" if judge.reference else reference,
+        "the search compared with": judge.search_reference or "the same",
         "floor, data to data": digits(judge.floor),
         "just visible": digits(judge.just_visible)
         + (f", {judge.degradation}" if judge.degradation else ""),
         "quality reference": f"{name}, distance {digits(better.distance if better else math.nan)}",
         "margin": f"{percent(judge.margin)}, {digits(judge.margin_abs)} in the metric's units",
-        "confidence": f"{percent(judge.confidence)}, shared by {judge.looks} finalists",
+        "confidence": f"{percent(judge.confidence)}, for {finalists} together",
     }
 
 

@@ -214,6 +214,7 @@ class Judge:
     looks: int
     floor: float
     degradation: str = ""
+    search_reference: str = ""
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Judge:
@@ -230,6 +231,7 @@ class Judge:
             looks=int(facts.get("looks") or 1),
             floor=_number(facts, "floor"),
             degradation=str(facts.get("degradation") or ""),
+            search_reference=str(facts.get("search_reference") or ""),
         )
 
 
