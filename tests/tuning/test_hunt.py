@@ -1,0 +1,125 @@
+"""The way to the finalists, with a search and a judge that know the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from hasten.core.process import EDM
+from hasten.methods.cache import Cache
+from hasten.tuning.contest import Contest
+from hasten.tuning.hunt import WIDEST, Hunt
+from hasten.tuning.settings import Settings
+from hasten.tuning.space import Candidate, Scored
+
+GOOD, BAD, LOST = -3.0, 0.5, 40.0
+
+
+def scored(kind: str, solver: str, steps: int, seconds: float) -> Scored:
+    candidate = Candidate(Candidate.stock(solver, "karras", steps).recipe, kind=kind)
+    plan = candidate.spec.resolve(EDM())
+    return Scored(candidate, plan, seconds, 0.1, 1)
+
+
+class Session:
+    """Judges by the kind of a candidate and the number of its evaluations."""
+
+    seeds = range(256)
+
+    def __init__(self, truth: Callable[[Any], float]) -> None:
+        self.truth = truth
+        self.asked: set[str] = set()
+
+    def judge(self, recipe: Any, label: str, count: int) -> dict[str, Any]:
+        self.asked.add(label)
+        value = self.truth(recipe.plan)
+        ratio = {"value": 1 + value / 10}
+        return {"contrast": value, "se": 0.3, "n": count, "critical": 1.645, "ratio": ratio}
+
+
+class Search:
+    """Offers one stock sampler and one of our own for every number of evaluations."""
+
+    def __init__(self, held: Sequence[Scored] = ()) -> None:
+        self.scored: list[Scored] = []
+        self.levels: list[int] = []
+        self.left = True
+        self.options = [Cache()] if held else []
+        self._held = list(held)
+
+    def stock(self, evaluations: int) -> list[Scored]:
+        return [scored("stock", "ddim", evaluations, evaluations)]
+
+    def family(self, steps: int) -> list[Scored]:
+        self.levels.append(steps)
+        return [scored("search", "dpmpp_2m", steps, steps)]
+
+    def fitted(self, _: int) -> list[Scored]:
+        return []
+
+    def around(self, _: Sequence[Scored]) -> list[Scored]:
+        return []
+
+    def held(self, _: Scored, limit: float) -> list[Scored]:
+        return [each for each in self._held if each.seconds < limit]
+
+    def keep(self, chosen: Sequence[Scored]) -> list[Scored]:
+        self.scored += chosen
+        return list(chosen)
+
+
+def hunt(search: Search, stock_from: int, own_from: int, below: float = BAD) -> Hunt:
+    def truth(plan: Any) -> float:
+        least = stock_from if plan.solver == "ddim" else own_from
+        return GOOD if plan.steps >= least else below
+
+    settings = Settings(search_samples=256, samples=1000, finalists=2)
+    contest = Contest(Session(truth), settings)  # type: ignore[arg-type]
+    return Hunt(search, contest, settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("least", [1, 2, 5, 8, 9, 13, 27, WIDEST])
+def test_the_rival_is_the_fewest_evaluations_that_pass(least: int) -> None:
+    rivals = hunt(Search(), least, 1).rivals()
+    assert rivals[0].plan.nfe == least
+    assert [r.plan.nfe for r in rivals] == sorted(r.plan.nfe for r in rivals)
+    assert len(rivals) <= 2
+
+
+def test_without_a_rival_the_nearest_is_named() -> None:
+    rivals = hunt(Search(), WIDEST + 1, 1).rivals()
+    assert [r.plan.nfe for r in rivals] == [WIDEST]
+
+
+@pytest.mark.parametrize(("rival", "own"), [(6, 2), (6, 3), (6, 5), (14, 4), (14, 12)])
+def test_the_fewest_steps_of_our_own_are_found(rival: int, own: int) -> None:
+    search = Search()
+    found = hunt(search, rival, own).ours([scored("stock", "ddim", rival, rival)])
+    assert found[0].plan.nfe == own
+    assert max(search.levels) < rival
+
+
+def test_with_no_plan_of_our_own_the_nearest_to_good_are_named() -> None:
+    search = Search()
+    found = hunt(search, 6, 99).ours([scored("stock", "ddim", 6, 6.0)])
+    assert len(found) == 2
+    assert all(each.candidate.kind == "search" for each in found)
+
+
+def test_a_lost_field_is_not_looked_around() -> None:
+    class Watched(Search):
+        def around(self, best: Sequence[Scored]) -> list[Scored]:
+            pytest.fail(f"looked around {best[0].label}")
+
+    hunt(Watched(), 6, 99, below=LOST).ours([scored("stock", "ddim", 6, 6.0)])
+
+
+def test_held_rows_win_where_they_take_less_time() -> None:
+    quick = scored("search", "unipc2", 5, 3.5)
+    found = hunt(Search([quick]), 6, 4).ours([scored("stock", "ddim", 6, 6.0)])
+    assert [each.seconds for each in found] == [3.5, 4]
+    slow = scored("search", "unipc2", 5, 4.5)
+    found = hunt(Search([slow]), 6, 4).ours([scored("stock", "ddim", 6, 6.0)])
+    assert found[0].seconds == 4
