@@ -3,9 +3,9 @@
     python benchmarks/unet.py [--model fashion-unet] [--least 5] [--run DIR] > unet.json
 
 Fresh final seeds. This model is so good that a distance is mostly noise at the demo's n, so more
-samples are judged; two idle cores take about 25 minutes, most of them for the references. Asked are: a verdict `within`, a speed-up over
-the model's own sampler of at least so much, and less time than the best stock sampler, by the lower
-ends of the intervals.
+samples are judged; two idle cores take about 25 minutes, most of them for the references. Asked
+are: a verdict `within`, a speed-up over the model's own sampler of at least so much, and less time
+than the best stock sampler, by the lower ends of the intervals.
 """
 
 from __future__ import annotations
