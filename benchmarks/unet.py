@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
     run = given.run or Path(tempfile.mkdtemp()) / "run"
+    begun = (run / "facts.json").exists()
     facts = hasten.tune(
         hasten.load(given.model),
         trials=given.trials,
@@ -41,7 +42,8 @@ def main() -> None:
         seeds=48,
         finalists=2,
         threads=given.threads,
-        run=run,
+        run=None if begun else run,
+        resume=run if begun else None,
         progress=lambda stage, share, message: print(
             f"{stage} {share:4.0%} {message}", file=sys.stderr
         ),

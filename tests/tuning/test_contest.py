@@ -52,7 +52,14 @@ def test_the_best_is_found_and_few_are_looked_at_closely() -> None:
     assert not court.good(best[1])  # nearly within, but a finalist like it often fails
     assert court.ratio(best[0]) == -2.0
     counts = [len([1 for _, count in session.asked if count == n]) for n in looks(512)]
-    assert counts == [12, 4, 2, 2]
+    assert counts == [12, 2, 2, 2]
+
+
+def test_what_may_still_be_the_best_goes_on_but_no_more_than_half() -> None:
+    session = Session(dict.fromkeys(LABELS, -3.0))
+    contest(session).hold(FIELD)
+    counts = [len([1 for _, count in session.asked if count == n]) for n in looks(512)]
+    assert counts == [12, 6, 3, 2]
 
 
 def test_a_hopeless_field_costs_one_look() -> None:

@@ -1,9 +1,10 @@
 """Contest: which of many candidates come nearest to the data, told from as few samples as will do.
 
-All are looked at on few seeds, the better ones on twice as many, and so on (successive halving;
-Jamieson and Talwalkar 2016, arXiv 1502.07943). Their distances are corrected for small numbers and
-taken on the same seeds, so even a few dozen samples tell most candidates apart. A small error to
-the teacher's endpoints does not: a sampler may end elsewhere and yet among the data.
+All are looked at on few seeds, those that may still be the best on twice as many, and so on: a
+race (Maron and Moore 1994) that at least halves the field at every look. Their distances are
+corrected for small numbers and taken on the same seeds, so even a few dozen samples tell most
+candidates apart. A small error to the teacher's endpoints does not: a sampler may end elsewhere and
+yet among the data.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from hasten.tuning.settings import Settings
 from hasten.tuning.space import Scored
 from hasten.tuning.stages import POWER, Judging, comfort, planned_samples
 
-STAY, LEAST = 3, 2
-"""One in so many goes on to the next look, but at least so many."""
+LEAST = 2
+"""So many go on to the next look, however clear the order is."""
 CLEAR = 0.02
 """A contest ends when even the best is so unlikely to pass."""
 
@@ -57,24 +58,28 @@ class Contest:
         for count in looks(len(self.session.seeds)):
             if not left:
                 break
-            contrasts = {id(each): self._look(each, count) for each in left}
-            left.sort(key=lambda each: contrasts[id(each)])
+            seen = {id(each): self._look(each, count) for each in left}
+            left.sort(key=lambda each: seen[id(each)][0])
             if self.comfort(left[0]) < CLEAR:
                 break
             if count < len(self.session.seeds):
-                left = left[: max(LEAST, math.ceil(len(left) / STAY))]
+                reach = sum(seen[id(left[0])])  # the best one's contrast and standard error
+                near = sum(seen[id(each)][0] <= reach for each in left)
+                left = left[: max(LEAST, min(near, math.ceil(len(left) / 2)))]
         return left
 
-    def _look(self, scored: Scored, count: int) -> float:
-        """The contrast of a candidate on so many seeds."""
+    def _look(self, scored: Scored, count: int) -> tuple[float, float]:
+        """The contrast of a candidate on so many seeds, and its standard error."""
         try:
             verdict = self.session.judge(scored.recipe, scored.label, count)
         except OutputError:  # it leaves the numbers: no candidate, and no reason to stop
-            return math.inf
+            return math.inf, 0.0
         key = scored.recipe.fingerprint()
         if key not in self._seen or self._seen[key][0] < count:
             self._seen[key] = count, verdict
-        return math.inf if verdict["contrast"] is None else float(verdict["contrast"])
+        if verdict["contrast"] is None or verdict["se"] is None:
+            return math.inf, 0.0
+        return float(verdict["contrast"]), float(verdict["se"])
 
     def comfort(self, scored: Scored) -> float:
         """Probability, as far as was looked, that it would be found within on fresh seeds."""

@@ -7,6 +7,7 @@ faster    held rows, for what takes less time than the fastest so far
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import final
 
@@ -69,11 +70,17 @@ class Hunt:
 
     def ours(self, rivals: list[Scored]) -> list[Scored]:
         """Good plans of our own, fastest first; the nearest to good if there is none."""
-        found = self._ascend(min([MOST + 1, *(s.plan.nfe for s in rivals[:1])]))
-        if found and self.search.options:
-            found = [*self._faster(found[0]), *found]
+        rival = min([MOST + 1, *(s.plan.nfe for s in rivals[:1])])
+        found = self._ascend(rival)
+        if self.search.options and self.search.left:
+            # with nothing faster than the rival yet, rows may be held in a plan as long as its own
+            bases = found or self._level(min(rival, MOST)) or rivals[:1]
+            fastest = min((s.seconds for s in (*found, *rivals)), default=math.inf)
+            found = [*self._faster(bases[0], fastest), *found] if bases else found
         if not found:
-            return self._nearest([s for s in self.search.scored if s.candidate.kind == "search"])
+            own = [s for s in self.search.scored if s.candidate.kind == "search"]
+            faster = [s for s in own if rivals and s.seconds < FASTER * rivals[0].seconds]
+            return self._nearest(faster or own)
         return sorted(found, key=lambda s: s.seconds)[: self.settings.finalists]
 
     def _nearest(self, tried: list[Scored]) -> list[Scored]:
@@ -101,9 +108,9 @@ class Hunt:
             best = self.contest.hold([*best, *self.search.around(best)])
         return [s for s in self.search.keep(best) if self.contest.good(s)]
 
-    def _faster(self, fastest: Scored) -> list[Scored]:
-        """Good plans that take less time, by rows held."""
-        proposed = self.search.held(fastest, FASTER * fastest.seconds)
+    def _faster(self, base: Scored, fastest: float) -> list[Scored]:
+        """Good plans like one, but with rows held, that take less than a time."""
+        proposed = self.search.held(base, FASTER * fastest)
         best = self.contest.hold(proposed)
         if best and self.contest.ratio(best[0]) < LOST:
             best = self.contest.hold([*best, *self.search.around(best)])
