@@ -25,8 +25,8 @@ from hasten.tuning.stages import Judging
 from hasten.tuning.study import CHUNK, Study
 from hasten.tuning.teacher import STEPS, converged_plan, teach
 
-PAIRS = 9
-"""Of timings."""
+PAIRS, TIMED = (9, 61), 5.0
+"""Fewest and most pairs of timings; as many between as fit into so many seconds."""
 CHECKED = 8
 """Trajectories on which the converged sampler is compared with one twice as fine."""
 
@@ -124,6 +124,7 @@ class Results:
         study = self.study
         self.study.progress("timing", 0.5, f"{slow['label']} against {fast['label']}")
         seeds = stream(study.settings.seed, "speed", study.settings.timed_batch)
+        once = (slow["predicted_seconds"] + fast["predicted_seconds"]) * len(seeds)
         with ExitStack() as stack:
             samplers: list[Applied] = []
             for arm in (slow, fast):
@@ -137,7 +138,7 @@ class Results:
                 samplers[1],
                 seeds,
                 study.conditions(seeds),
-                pairs=PAIRS,
+                pairs=int(min(max(TIMED / once, PAIRS[0]), PAIRS[1])),
                 device=study.model.device,
                 dtype=study.model.dtype,
             )
