@@ -17,6 +17,7 @@ from hasten.core.process import VP, V
 from hasten.errors import MissingExtra, ModelError
 from hasten.loading import bundled, load
 from hasten.models.uvit import UViT
+from hasten.recipe import Recipe
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "own_model.py"
 
@@ -34,6 +35,17 @@ def test_every_bundled_model_loads_and_denoises() -> None:
         out = model.denoise(torch.zeros(2, *model.shape), 1.0, labels)
         assert torch.isfinite(out).all()
         assert model.kind == entry.kind
+
+
+def test_every_bundled_recipe_suits_its_model() -> None:
+    found = 0
+    for entry in bundled():
+        for path in sorted((entry.folder or Path("none")).glob("recipes/*.toml")):
+            model, recipe = load(entry.name), Recipe.loads(path.read_text())
+            assert not recipe.obstacles(model)
+            assert recipe.resolve(model.process).nfe < 10
+            found += 1
+    assert found >= 4
 
 
 def test_a_bundle_is_found_by_name_and_by_folder(
