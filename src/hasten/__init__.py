@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hasten.adapters.diffusers.scheduler import as_scheduler as as_scheduler
     from hasten.adapters.module import from_module as from_module
     from hasten.applying import Applied as Applied
     from hasten.applying import apply as apply
@@ -56,6 +57,7 @@ _HOMES = {
     "Transform": "hasten.core.method",
     "anatomy": "hasten.core.anatomy",
     "apply": "hasten.applying",
+    "as_scheduler": "hasten.adapters.diffusers.scheduler",
     "build": "hasten.solvers",
     "bundled": "hasten.loading",
     "from_module": "hasten.adapters.module",

@@ -19,10 +19,25 @@ from hasten.core.model import Model
 from hasten.core.process import X0, DiscreteVP, Eps, Flow, Prediction, Process, V, Velocity
 from hasten.errors import PlanError
 from hasten.models.mixture import mixture_model
-from hasten.solvers import GRIDS, SOLVERS, Run, Solver, build, explicit, lms, run
+from hasten.solvers import (
+    GRIDS,
+    SOLVERS,
+    Run,
+    Solver,
+    build,
+    dpmpp_3m,
+    explicit,
+    exponential,
+    lms,
+    run,
+    unipc,
+)
 
 # their tensors become arrays in a way that numpy 2 is about to drop
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning"),
+]
 
 SEEDS = range(16)
 NAMES: dict[str, Prediction] = {"epsilon": Eps(), "v_prediction": V(), "sample": X0()}
@@ -74,8 +89,28 @@ def _unipc(order: int) -> Callable[..., Any]:
 
 
 def _dpmpp(**facts: Any) -> Any:
-    return diffusers.DPMSolverMultistepScheduler(
-        algorithm_type="dpmsolver++", solver_order=2, solver_type="midpoint", **facts
+    return _multistep(2)(**facts)
+
+
+def _multistep(order: int) -> Callable[..., Any]:
+    def make(**facts: Any) -> Any:
+        return diffusers.DPMSolverMultistepScheduler(
+            algorithm_type="dpmsolver++", solver_order=order, solver_type="midpoint", **facts
+        )
+
+    return make
+
+
+def _deis(order: int) -> Callable[..., Any]:
+    def make(**facts: Any) -> Any:
+        return diffusers.DEISMultistepScheduler(solver_order=order, **facts)
+
+    return make
+
+
+def _bh1(**facts: Any) -> Any:
+    return diffusers.UniPCMultistepScheduler(
+        solver_order=3, solver_type="bh1", final_sigmas_type="sigma_min", **facts
     )
 
 
@@ -95,9 +130,9 @@ def _ddim(**facts: Any) -> Any:
         (diffusers.EulerDiscreteScheduler, "euler", "ve"),
         (diffusers.HeunDiscreteScheduler, "heun", "ve"),
     ],
-    ids=["ddim", "dpmpp_2m", "unipc2", "unipc3", "euler", "heun"],
+    ids=lambda value: value if isinstance(value, str) and value not in ("scaled", "ve") else "",
 )
-@pytest.mark.parametrize("steps", [5, 20])
+@pytest.mark.parametrize("steps", [5, 10, 20])
 def test_variance_preserving(
     make: Callable[..., Any], name: str, start: str, prediction: str, schedule: str, steps: int
 ) -> None:
@@ -105,6 +140,33 @@ def test_variance_preserving(
         prediction_type=prediction, beta_schedule=schedule, timestep_spacing="trailing"
     )
     _compare(scheduler, NAMES[prediction], SOLVERS[name], steps, start)
+
+
+@pytest.mark.parametrize("prediction", list(NAMES))
+@pytest.mark.parametrize(
+    ("make", "solver"),
+    [
+        (_multistep(3), lambda lower: dpmpp_3m(lower_final=lower)),
+        (_deis(2), lambda lower: exponential(2, noise=True, lower_final=lower)),
+        (_deis(3), lambda lower: exponential(3, noise=True, lower_final=lower)),
+        (_bh1, lambda _: unipc(3, "bh1")),
+    ],
+    ids=["dpmpp_3m", "deis2", "deis3", "unipc3_bh1"],
+)
+@pytest.mark.parametrize("steps", [5, 10, 20])
+def test_solvers_that_end_at_a_level_of_their_own(
+    make: Callable[..., Any], solver: Callable[[bool], Solver], prediction: str, steps: int
+) -> None:
+    """DEIS there never goes to 0, B1 of UniPC cannot; and orders fall at the end if steps < 15."""
+    scheduler = make(prediction_type=prediction, timestep_spacing="trailing")
+    scheduler.set_timesteps(steps)
+    process = _process(scheduler)
+    model = mixture_model(process, NAMES[prediction], dtype=torch.float64)
+    sigmas = [*_levels(scheduler, process), float(scheduler.sigmas[-1])]
+    context = Run[Tensor](sigmas, model.denoise)
+    ours = context.steps(solver(steps < 15).step, _noise() * np.sqrt(1 + sigmas[0] ** 2))
+    expected = _theirs(scheduler, model, _noise()) * np.sqrt(1 + sigmas[-1] ** 2)
+    assert (ours - expected).abs().max().item() < 1e-4
 
 
 @pytest.mark.parametrize("k", [2, 4])

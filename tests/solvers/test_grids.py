@@ -6,14 +6,14 @@ import pytest
 from hasten.core.process import EDM, SIGMA_CAP, VP, DiscreteVP, Flow, Law, Process
 from hasten.errors import PlanError
 from hasten.solvers import GRIDS, explicit
-from hasten.solvers.grids import resample
+from hasten.solvers.grids import AYS, resample
 
 TABLE = DiscreteVP.from_betas(np.linspace(1e-4, 0.02, 1000))
 PROCESSES = [EDM(), VP(), VP(Law.LINEAR), TABLE, Flow()]
 
 
 @pytest.mark.parametrize("process", PROCESSES, ids=repr)
-@pytest.mark.parametrize("name", list(GRIDS))
+@pytest.mark.parametrize("name", sorted(GRIDS.keys() - AYS.keys()))
 @pytest.mark.parametrize("n", [1, 2, 10, 25])
 def test_grids_start_at_the_top_and_descend(process: Process, name: str, n: int) -> None:
     grid = GRIDS[name](process, n)
@@ -24,7 +24,7 @@ def test_grids_start_at_the_top_and_descend(process: Process, name: str, n: int)
     assert (process.snap(grid) == grid).all()
 
 
-@pytest.mark.parametrize("name", ["uniform", "karras", "logsnr"])
+@pytest.mark.parametrize("name", ["uniform", "quadratic", "karras", "logsnr", "beta"])
 def test_these_end_at_the_smallest_level(name: str) -> None:
     assert GRIDS[name](EDM(), 10)[-1] == pytest.approx(EDM().sigma_min, rel=1e-9)
 
@@ -34,6 +34,36 @@ def test_karras_is_equation_5() -> None:
     top, bottom = 80 ** (1 / 7), 0.002 ** (1 / 7)
     expected = (top + i / (n - 1) * (bottom - top)) ** 7
     assert GRIDS["karras"](EDM(), 18) == pytest.approx(expected, rel=1e-12)
+
+
+def test_quadratic_has_equal_steps_in_the_root_of_time() -> None:
+    times = VP(Law.LINEAR).t_of_sigma(GRIDS["quadratic"](VP(Law.LINEAR), 12))
+    steps = np.diff(np.sqrt(times))
+    assert steps == pytest.approx(steps[0] * np.ones(11), rel=1e-6)
+
+
+def test_beta_crowds_both_ends_alike() -> None:
+    times = Flow().t_of_sigma(GRIDS["beta"](Flow(), 11))
+    steps = -np.diff(times)
+    assert steps == pytest.approx(steps[::-1], rel=1e-3)
+    assert steps[4] > 2 * steps[0]
+
+
+@pytest.mark.parametrize("name", list(AYS))
+def test_align_your_steps_is_the_published_list_and_lies_between_for_other_lengths(
+    name: str,
+) -> None:
+    wide = EDM(sigma_max=700.0)
+    assert GRIDS[name](wide, 10) == pytest.approx(AYS[name])
+    more = GRIDS[name](wide, 19)
+    assert more[::2] == pytest.approx(AYS[name])
+    assert more[1::2] == pytest.approx(np.sqrt(more[:-1:2] * more[2::2]))
+
+
+def test_a_list_for_another_model_is_refused() -> None:
+    with pytest.raises(PlanError, match="begins at sigma = 700") as caught:
+        GRIDS["ays_svd"](EDM(), 10)
+    assert caught.value.hint
 
 
 def test_logsnr_has_equal_ratios() -> None:

@@ -25,7 +25,22 @@ from hasten.core.process import (
     Velocity,
 )
 from hasten.models.mixture import MixtureNet, mixture_model
-from hasten.solvers import SOLVERS, Run, Solver, build, ddim, ipndm, lms, run
+from hasten.solvers import (
+    SOLVERS,
+    Evaluation,
+    Run,
+    Solver,
+    build,
+    churn,
+    ddim,
+    dpmpp_2m_sde,
+    dpmpp_3m,
+    exponential,
+    ipndm,
+    lms,
+    run,
+)
+from hasten.solvers.exponential import adams_weights
 
 SIGMAS = np.geomspace(40.0, 0.05, 12)
 SEEDS = range(8)
@@ -92,6 +107,62 @@ def test_heun_depends_on_the_variable_it_is_done_in() -> None:
     z = y + (t_t - t_s) * slope
     slope = (slope + z / t_t - _denoise(z * (1 + t), t) / t_t) / 2
     assert ((y + (t_t - t_s) * slope) * (1 + t) - heun).abs().max().item() > 1e-3
+
+
+def _apart(one: Solver, other: Solver, sigmas: np.ndarray = SIGMAS) -> float:
+    start = _start()
+    return (_solve(one, start, sigmas) - _solve(other, start, sigmas)).abs().max().item()
+
+
+def test_without_noise_stochastic_solvers_are_the_ordinary_ones() -> None:
+    assert _apart(dpmpp_2m_sde(0.0), SOLVERS["dpmpp_2m"]) < 1e-12
+    assert _apart(churn(0.0), SOLVERS["heun"]) < 1e-12
+
+
+def test_solvers_of_one_evaluation_are_euler() -> None:
+    for one in (exponential(1), exponential(1, noise=True), lms(1), ipndm(1)):
+        assert _apart(one, SOLVERS["euler"]) < 1e-12
+
+
+def test_the_heun_form_of_dpmpp_2m_is_the_exact_one() -> None:
+    """Lu et al. 2022b: C = expm1(-h) / h + 1 in place of -expm1(-h) / 2."""
+    s0, s1, t = 4.0, 1.5, 0.4
+    h, r = math.log(s1 / t), math.log(s0 / s1) / math.log(s1 / t)
+    now, before = adams_weights([0.0, -r], -h)
+    slope = (math.expm1(-h) / h + 1) / r
+    assert h * now == pytest.approx(-math.expm1(-h) + slope, rel=1e-12)
+    assert h * before == pytest.approx(-slope, rel=1e-12)
+
+
+@pytest.mark.parametrize("z", [-2.5, -0.3, 1e-3, 0.7, 3.0])
+def test_weights_integrate_polynomials_exactly(z: float) -> None:
+    from scipy.integrate import quad
+
+    places = [0.0, -0.7, -1.9, -2.4]
+    weights = adams_weights(places, z)
+    for power in range(4):
+        exact, _ = quad(lambda u, k=power: math.exp((1 - u) * z) * u**k, 0, 1, epsabs=1e-13)
+        found = sum(w * place**power for w, place in zip(weights, places, strict=True))
+        assert found == pytest.approx(exact, rel=1e-10)
+
+
+def test_the_published_third_order_term_is_half_of_the_exact_one() -> None:
+    s2, s1, s, t = 9.0, 5.0, 3.0, 2.0
+    x, D0, D1, D2 = torch.randn(4, 8, 2, dtype=torch.float64)  # noqa: N806
+
+    def one_step(solver: Solver) -> Tensor:
+        context = Run[Tensor]([s, t], lambda *_: D0)
+        context.past += [Evaluation(s2, x, D2), Evaluation(s1, x, D1)]
+        return context.steps(solver.step, x)
+
+    h = math.log(s / t)
+    r0, r1 = math.log(s1 / s) / h, math.log(s2 / s1) / h
+    second = ((D0 - D1) / r0 - (D1 - D2) / r1) / (r0 + r1)  # h^2 D'' / 2
+    p3 = (math.expm1(-h) / h + 1) / h - 0.5
+    exact = one_step(exponential(3, lower_final=False))
+    published = one_step(dpmpp_3m(lower_final=False))
+    assert (exact - (published - p3 * second)).abs().max().item() < 1e-12
+    assert (exact - published).abs().max().item() > 1e-3
 
 
 @pytest.mark.parametrize("k", [2, 3, 4])

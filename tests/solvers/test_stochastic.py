@@ -15,7 +15,17 @@ from torch import Tensor
 from hasten.core.process import EDM, X0
 from hasten.errors import PlanError
 from hasten.models.mixture import mixture_model
-from hasten.solvers import SOLVERS, Run, Solver, Vector, ddim, run, stock_plan
+from hasten.solvers import (
+    SOLVERS,
+    Run,
+    Solver,
+    Vector,
+    churn,
+    ddim,
+    dpmpp_2m_sde,
+    run,
+    stock_plan,
+)
 from hasten.solvers.grids import karras
 
 STD = 0.5
@@ -37,6 +47,56 @@ def _ratio(solver: Solver, n: int) -> float:
     run_ = Run[Vector]([*grid.tolist(), 0.0], denoise, noise)
     weights = run_.steps(solver.step, Vector(np.array([grid[0]]))).weights
     return float(np.linalg.norm(weights)) / STD
+
+
+@pytest.mark.parametrize(
+    ("solver", "ratios"),
+    [
+        (churn(40.0), {18: 1.125, 32: 1.051, 64: 1.021, 256: 1.002}),
+        (churn(40.0, scale=1.003), {18: 1.128, 32: 1.054, 64: 1.024, 256: 1.005}),
+        (dpmpp_2m_sde(), {18: 1.131, 32: 1.045, 64: 1.010, 256: 1.0006}),
+    ],
+    ids=["churn", "churn with S_noise", "2m sde"],
+)
+def test_variance_of_gaussian_data_with_churn_and_sde(
+    solver: Solver, ratios: dict[int, float]
+) -> None:
+    """The same table; its churned figures were simulated, to about one in the last digit."""
+    for n, ratio in ratios.items():
+        digits = 1e-3 if ratio != 1.0006 else 5e-5
+        assert _ratio(solver, n) == pytest.approx(ratio, abs=digits)
+
+
+def test_more_noise_than_was_taken_away_leaves_a_bias_for_ever() -> None:
+    honest, wide = churn(40.0), churn(40.0, scale=1.003)
+    assert abs(_ratio(honest, 1024) - 1) < 1e-3
+    assert _ratio(wide, 1024) - 1 == pytest.approx(0.003, abs=6e-4)
+
+
+def test_the_sde_solver_is_of_second_order_in_the_variance() -> None:
+    bias = [_ratio(dpmpp_2m_sde(), n) - 1 for n in (128, 256, 512)]
+    assert -np.diff(np.log2(bias)) == pytest.approx([2, 2], abs=0.15)
+
+
+def test_ddpm_with_the_large_variance_is_formula_7_of_the_paper() -> None:
+    levels = np.geomspace(20.0, 0.1, 6)
+    drawn = dict(zip(itertools.pairwise(levels), torch.randn(5, 4).double(), strict=True))
+    start = torch.randn(4, dtype=torch.float64)
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        return torch.tanh(x) / (1 + sigma)
+
+    ours = Run[Tensor](levels.tolist(), denoise, lambda high, low: drawn[high, low])
+    found = ours.steps(SOLVERS["ddpm_large"].step, start)
+    x = start / np.sqrt(1 + levels[0] ** 2)
+    for s, t in itertools.pairwise(levels):
+        a_s, a_t = 1 / (1 + s**2), 1 / (1 + t**2)
+        beta = 1 - a_s / a_t
+        x0 = denoise(x / np.sqrt(a_s), s)
+        mean = np.sqrt(a_t) * beta / (1 - a_s) * x0
+        mean = mean + np.sqrt(1 - beta) * (1 - a_t) / (1 - a_s) * x
+        x = mean + np.sqrt(beta) * drawn[s, t]
+    assert (found - x * np.sqrt(1 + levels[-1] ** 2)).abs().max().item() < 1e-12
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,14 @@ from hasten.core.plan import Plan, Reuse
 from hasten.core.process import Process
 from hasten.errors import PlanError
 from hasten.solvers.build import Evaluation, Run, Solver, Vector, build
+from hasten.solvers.exponential import dpmpp_2m, dpmpp_3m, exponential
 from hasten.solvers.grids import GRIDS, Grid, explicit
 from hasten.solvers.loop import run, sample
-from hasten.solvers.multistep import dpmpp_2m, ipndm, lms, unipc
+from hasten.solvers.multistep import ipndm, lms
 from hasten.solvers.noise import Brownian, start_noise
-from hasten.solvers.one_step import euler, heun
-from hasten.solvers.stochastic import ddim
+from hasten.solvers.one_step import dpm_2, dpm_3, dpmpp_2s, dpmpp_3s, euler, heun
+from hasten.solvers.stochastic import churn, ddim, ddpm_large, dpmpp_2m_sde
+from hasten.solvers.unipc import unipc
 
 __all__ = [
     "GRIDS",
@@ -32,8 +34,12 @@ __all__ = [
     "Solver",
     "Vector",
     "build",
+    "churn",
     "ddim",
+    "dpmpp_2m_sde",
+    "dpmpp_3m",
     "explicit",
+    "exponential",
     "ipndm",
     "lms",
     "run",
@@ -47,11 +53,22 @@ _ALL = (
     Solver("ddim", euler, 1, 1, "Song, Meng and Ermon 2021, arXiv 2010.02502, eq. 12, eta = 0"),
     Solver("euler", euler, 1, 1, "the same formula as ddim, under its name for EDM and flows"),
     Solver("heun", heun, 2, 2, "Karras et al. 2022, arXiv 2206.00364, algorithm 1"),
+    Solver("dpm_2", dpm_2, 2, 2, "Lu et al. 2022, arXiv 2206.00927, algorithm 1"),
+    Solver("dpm_3", dpm_3, 3, 3, "Lu et al. 2022, arXiv 2206.00927, algorithm 2"),
+    Solver("dpmpp_2s", dpmpp_2s, 2, 2, "Lu et al. 2022, arXiv 2211.01095, algorithm 1"),
+    Solver("dpmpp_3s", dpmpp_3s, 3, 3, "Lu et al. 2022, arXiv 2211.01095, the authors' code"),
     Solver("dpmpp_2m", dpmpp_2m, 1, 2, "Lu et al. 2022, arXiv 2211.01095, algorithm 2"),
+    dpmpp_3m(),
+    *(exponential(p) for p in (2, 3)),
     ddim(1.0),
+    Solver("ddpm_large", ddpm_large, 1, 1, "Ho, Jain and Abbeel 2020, arXiv 2006.11239", True),
+    dpmpp_2m_sde(),
+    churn(40.0),
     *(lms(k) for k in (2, 3, 4)),
     *(ipndm(k) for k in (2, 3, 4)),
-    *(unipc(p) for p in (2, 3)),
+    *(exponential(p, noise=True) for p in (2, 3)),
+    *(unipc(p) for p in (1, 2, 3)),
+    unipc(3, "bh1"),
 )
 
 SOLVERS: Mapping[str, Solver] = MappingProxyType({solver.name: solver for solver in _ALL})

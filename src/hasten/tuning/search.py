@@ -229,9 +229,9 @@ class Search:
 
     def _starts(self, steps: int) -> list[Candidate]:
         grids = []
-        for grid in GRIDS.values():
+        for name in stock.GRIDS:
             try:
-                grids.append(grid(self.bench.model.process, steps))
+                grids.append(GRIDS[name](self.bench.model.process, steps))
             except PlanError:
                 continue
         if self._warm is not None:

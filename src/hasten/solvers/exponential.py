@@ -1,0 +1,148 @@
+"""Multistep solvers exact for the linear part; one evaluation a step.
+
+``s`` is the noise level a step starts from, ``t`` the one it goes to, ``h = log(s / t)`` the step
+in half-log-SNR. With D the net's x0 and e = (x - D) / s the noise it sees, the ordinary
+differential equation has the exact solutions (Lu et al. 2022, arXiv 2211.01095, eq. 8, and
+2206.00927, eq. 4)
+
+    x_t = (t / s) x + h int_0^1 exp(-(1 - u) h) D(u) du
+    x_t = x - t h int_0^1 exp((1 - u) h) e(u) du                with u from 0 at s to 1 at t,
+
+and the methods here put a polynomial through earlier evaluations under the integral.
+"""
+
+# ruff: noqa: N806 (the papers' letters)
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hasten.solvers.build import Evaluation, Run, Solver, V
+
+
+def dpmpp_2m(x: V, run: Run[V], i: int) -> V:
+    """DPM-Solver++(2M), midpoint form: Lu et al. 2022 (arXiv 2211.01095), algorithm 2.
+
+    The first step is of first order, and so is the one to sigma = 0, where h is infinite.
+    """
+    s, t = run.sigmas[i], run.sigmas[i + 1]
+    D = run.denoise(x, s)
+    if t == 0:
+        return D
+    return _midpoint(x, latest(Evaluation(s, x, D), run.past, 2, None), t)
+
+
+def dpmpp_3m(*, lower_final: bool = True) -> Solver:
+    """DPM-Solver++(3M) as the authors' code, diffusers and others have it.
+
+    The last term there is half of what the exact integral gives, which makes the method of second
+    order; `dpmpp` (3) has it in full. With few steps neither is the better one everywhere.
+
+    Args:
+        lower_final: Whether the last steps use fewer evaluations, one in the last.
+    """
+
+    def step(x: V, run: Run[V], i: int) -> V:
+        s, t = run.sigmas[i], run.sigmas[i + 1]
+        D = run.denoise(x, s)
+        if t == 0:
+            return D
+        known = latest(Evaluation(s, x, D), run.past, 3, ahead(run, i, lower_final))
+        if len(known) < 3:
+            return _midpoint(x, known, t)
+        h = math.log(s / t)
+        r0, r1 = (math.log(b.sigma / a.sigma) / h for a, b in itertools.pairwise(known))
+        first = (1 / r0) * (known[0].D - known[1].D)
+        change = first - (1 / r1) * (known[1].D - known[2].D)
+        p1 = math.expm1(-h)
+        p2 = p1 / h + 1
+        p3 = p2 / h - 0.5
+        slope = first + (r0 / (r0 + r1)) * change
+        return (t / s) * x - p1 * D + p2 * slope - (p3 / (r0 + r1)) * change
+
+    return Solver("dpmpp_3m", step, 1, 2, "Lu et al. 2022, arXiv 2211.01095, as published")
+
+
+def _midpoint(x: V, known: Sequence[Evaluation[V]], t: float) -> V:
+    """The midpoint step from the newest evaluation, or the first-order one if it is alone."""
+    now = known[0]
+    h, D = math.log(now.sigma / t), now.D
+    if len(known) > 1:
+        r = math.log(known[1].sigma / now.sigma) / h
+        D = (1 + 1 / (2 * r)) * D - (1 / (2 * r)) * known[1].D
+    return (t / now.sigma) * x - math.expm1(-h) * D
+
+
+def exponential(p: int, *, noise: bool = False, lower_final: bool = True) -> Solver:
+    """The exact integral of the polynomial through the last ``p`` evaluations in log sigma.
+
+    With x0 this is DPM-Solver++ in its Heun form (p = 2) and with the whole third term (p = 3);
+    with the noise it is DEIS with polynomials in log sigma (Zhang and Chen 2023, arXiv 2204.13902),
+    as diffusers has it.
+
+    Args:
+        p: Evaluations used, 1 to 4; fewer in the first steps.
+        noise: Whether the noise is interpolated instead of x0.
+        lower_final: Whether the last steps use fewer too, one in the last.
+    """
+
+    def step(x: V, run: Run[V], i: int) -> V:
+        s, t = run.sigmas[i], run.sigmas[i + 1]
+        D = run.denoise(x, s)
+        if t == 0:
+            return D
+        known = latest(Evaluation(s, x, D), run.past, p, ahead(run, i, lower_final))
+        h = math.log(s / t)
+        places = [math.log(s / each.sigma) / h for each in known]
+        weights = adams_weights(places, h if noise else -h)
+        x = x if noise else (t / s) * x
+        for weight, each in zip(weights.tolist(), known, strict=True):
+            x = x + (-t * h * weight * each.slope if noise else h * weight * each.D)
+        return x
+
+    if noise:
+        return Solver(f"deis{p}", step, 1, p, "Zhang and Chen 2023, arXiv 2204.13902, log rho")
+    return Solver(f"dpmpp_{p}m_exact", step, 1, p, "Lu et al. 2022, arXiv 2211.01095, eq. 8")
+
+
+def adams_weights(places: Sequence[float], z: float) -> NDArray[np.float64]:
+    """Weights of evaluations under ``int_0^1 exp((1 - u) z) f(u) du``, exact for polynomials.
+
+    The integral of u^k is ``k! phi_{k+1}(z)``, so the weights solve a Vandermonde system.
+
+    Args:
+        places: Where f is known, 0 at the start of the step and 1 at its end; all different.
+        z: Signed step.
+    """
+    orders = range(len(places))
+    powers = np.stack([np.asarray(places, dtype=np.float64) ** k for k in orders])
+    moments = np.array([math.factorial(k) * phi(k + 1, z) for k in orders])
+    return np.linalg.solve(powers, moments)
+
+
+def phi(k: int, z: float) -> float:
+    """``phi_0 = e^z``, ``phi_{k+1}(z) = (phi_k(z) - 1/k!) / z``."""
+    if abs(z) < 1:  # where the differences would cancel
+        return math.fsum(z**n / math.factorial(n + k) for n in range(20))
+    value = math.exp(z)
+    for n in range(k):
+        value = (value - 1 / math.factorial(n)) / z
+    return value
+
+
+def ahead(run: Run[V], i: int, lower_final: bool) -> int | None:
+    """How many steps are left including step i, if that limits the order."""
+    return len(run.sigmas) - 1 - i if lower_final else None
+
+
+def latest(
+    now: Evaluation[V], past: Sequence[Evaluation[V]], k: int, left: int | None
+) -> list[Evaluation[V]]:
+    """A step's own evaluation and those before it, newest first: as many as its order is to be."""
+    known = [now]
+    known.extend(past[::-1])
+    return known[: k if left is None else min(k, left)]
