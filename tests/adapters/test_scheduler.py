@@ -81,16 +81,14 @@ KINDS = {
     ids=lambda spec: spec.label,
 )
 def test_the_loop_of_a_pipeline_gives_our_samples(kind: str, spec: PlanSpec) -> None:
-    like, unet = KINDS[kind](), net()
+    like, unet = KINDS[kind](), net().double()
     ours = model(like, unet)
     plan = spec.resolve(ours.process)
-    noise = torch.randn(3, *SHAPE)
+    noise = torch.randn(3, *SHAPE, dtype=torch.float64)
     expected = run(ours, plan, range(3), start=noise * plan.rows[0].sigma)
     scheduler = as_scheduler(spec, like)
     found = played(scheduler, unet, noise)
-    # at the flow's first level, 10^4, single precision leaves no more digits
-    close = (1e-3 if kind == "flow" else 1e-4) * max(1, expected.abs().max().item())
-    assert (found - expected).abs().max().item() < close
+    assert (found - expected).abs().max().item() < 1e-4
     assert len(scheduler.timesteps) == plan.nfe
     again = played(scheduler, unet, noise)
     assert torch.equal(found, again)

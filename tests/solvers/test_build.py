@@ -43,12 +43,15 @@ def test_solvers_leave_a_constant_alone(solver: Solver) -> None:
     """If the net always answers c, an input at sigma is c plus sigma times the initial noise."""
     sigmas = np.geomspace(10, 0.1, 6)
     plan = build(solver, sigmas)
+    wide = sigmas[0] ** 2
     for row in plan.rows[1:]:
         spread = [row.sigma, *(0.0 for _ in row.input.noise)]
         own = [row.input.start * sigmas[0], *(weight for _, weight in row.input.noise)]
         assert sum(weight for _, weight in row.input.outputs) + row.input.start == pytest.approx(1)
         if solver.name == "ddpm_large":  # it is the bound from above (Ho et al. 2020, section 3.2)
-            assert np.linalg.norm(own) > row.sigma
+            s, t = sigmas[row.step - 1], row.sigma
+            wide = wide * (t / s) ** 4 + (s**2 - t**2) * (1 + t**2) / (1 + s**2)
+            assert np.linalg.norm(own) ** 2 == pytest.approx(wide)
         elif solver.stochastic:
             assert np.linalg.norm(own) == pytest.approx(np.linalg.norm(spread))
         else:

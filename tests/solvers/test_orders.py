@@ -119,11 +119,15 @@ CASES = [
 ]
 
 
+MEASURED = {("dpmpp_3m_exact", "karras"): 3.1}
+"""Where the specification's table of slopes differs from the theory: it comes from above."""
+
+
 @pytest.mark.parametrize("kind", ["logsnr", "karras"])
 @pytest.mark.parametrize(("solver", "history"), CASES)
 def test_order(solver: Solver, history: int, kind: str) -> None:
     errors = [_error(solver, kind, n, history) for n in (160, 320, 640)]
     slopes = -np.diff(np.log2(errors))
     tolerance = 0.15 if solver.order < 4 else 0.3
-    assert slopes[1] == pytest.approx(solver.order, abs=tolerance)
-    assert slopes[0] == pytest.approx(solver.order, abs=1.5 * tolerance)
+    order = MEASURED.get((solver.name, kind), solver.order)
+    assert slopes == pytest.approx([order] * 2, abs=tolerance)

@@ -263,5 +263,5 @@ def _finite(data: Any) -> Any:
 
 
 def _out_of_device_memory(error: Exception) -> bool:
-    # by name, so that torch is not imported here
-    return type(error).__name__ == "OutOfMemoryError"
+    torch = sys.modules.get("torch")  # not imported here: without it, it cannot have failed
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)

@@ -40,7 +40,7 @@ def dpmpp_3m(*, lower_final: bool = True) -> Solver:
     """DPM-Solver++(3M) as the authors' code, diffusers and others have it.
 
     The last term there is half of what the exact integral gives, which makes the method of second
-    order; `dpmpp` (3) has it in full. With few steps neither is the better one everywhere.
+    order; `exponential` (3) has it in full. With few steps neither is the better one everywhere.
 
     Args:
         lower_final: Whether the last steps use fewer evaluations, one in the last.

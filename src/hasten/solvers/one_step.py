@@ -25,7 +25,11 @@ def euler(x: V, run: Run[V], i: int) -> V:
 
 def heun(x: V, run: Run[V], i: int) -> V:
     """Heun's second-order method; Karras et al. 2022 (arXiv 2206.00364), algorithm 1."""
-    s, t = run.sigmas[i], run.sigmas[i + 1]
+    return heun_from(x, run, run.sigmas[i], run.sigmas[i + 1])
+
+
+def heun_from(x: V, run: Run[V], s: float, t: float) -> V:
+    """Heun's step from ``x`` at any level ``s`` to ``t``."""
     D = run.denoise(x, s)
     y = (t / s) * x + (1 - t / s) * D
     if t == 0:
@@ -44,8 +48,7 @@ def dpm_2(x: V, run: Run[V], i: int) -> V:
     D = run.denoise(x, s)
     if t == 0:
         return D
-    middle = math.sqrt(s * t)
-    u = (middle / s) * x + (1 - middle / s) * D
+    middle, u = _halfway(x, D, s, t)
     return x + (t - s) / middle * (u - run.denoise(u, middle))
 
 
@@ -72,9 +75,14 @@ def dpmpp_2s(x: V, run: Run[V], i: int) -> V:
     D = run.denoise(x, s)
     if t == 0:
         return D
-    middle = math.sqrt(s * t)
-    u = (middle / s) * x + (1 - middle / s) * D
+    middle, u = _halfway(x, D, s, t)
     return (t / s) * x + (1 - t / s) * run.denoise(u, middle)
+
+
+def _halfway(x: V, D: V, s: float, t: float) -> tuple[float, V]:  # noqa: N803
+    """The level in the middle of a step in log sigma, and Euler's point there."""
+    middle = math.sqrt(s * t)
+    return middle, (middle / s) * x + (1 - middle / s) * D
 
 
 def dpmpp_3s(x: V, run: Run[V], i: int) -> V:

@@ -12,6 +12,7 @@ import math
 
 from hasten.errors import PlanError
 from hasten.solvers.build import Run, Solver, V
+from hasten.solvers.one_step import heun_from
 
 
 def ddim(eta: float) -> Solver:
@@ -84,6 +85,8 @@ def dpmpp_2m_sde(eta: float = 1.0) -> Solver:
 def churn(amount: float, *, low: float = 0.0, high: float = math.inf, scale: float = 1.0) -> Solver:
     """Heun with noise added before every step: Karras et al. 2022 (arXiv 2206.00364), algorithm 2.
 
+    The step to 0 alone gets none: a Brownian increment needs a level to end at.
+
     Args:
         amount: S_churn, shared among the steps.
         low: S_min: levels below get none.
@@ -98,12 +101,7 @@ def churn(amount: float, *, low: float = 0.0, high: float = math.inf, scale: flo
             more = s * (1 + gamma)
             x = x + scale * math.sqrt((more - s) * (more + s)) * run.noise(s, t)
             s = more
-        D = run.denoise(x, s)
-        y = (t / s) * x + (1 - t / s) * D
-        if t == 0:
-            return y
-        d, d_next = (x - D) / s, (y - run.denoise(y, t)) / t
-        return x + (t - s) * (0.5 * d + 0.5 * d_next)
+        return heun_from(x, run, s, t)
 
     return Solver(
         "edm", step, 2, 1, "Karras et al. 2022, arXiv 2206.00364, algorithm 2", amount > 0

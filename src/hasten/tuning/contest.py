@@ -83,8 +83,8 @@ class Contest:
 
     def comfort(self, scored: Scored) -> float:
         """Probability, as far as was looked, that it would be found within on fresh seeds."""
-        count, verdict = self._seen.get(scored.recipe.fingerprint(), (0, None))
-        return comfort(verdict, planned_samples(self.settings)) if verdict and count else 0.0
+        _, verdict = self._seen.get(scored.recipe.fingerprint(), (0, None))
+        return comfort(verdict, planned_samples(self.settings)) if verdict else 0.0
 
     def good(self, scored: Scored) -> bool:
         """Whether it was looked at on all seeds and is comfortable."""

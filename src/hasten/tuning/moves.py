@@ -76,12 +76,8 @@ def held(candidate: Candidate, sigmas: Floats, options: Sequence[Tactic]) -> lis
 def _columns(count: int) -> Iterator[tuple[bool, ...]]:
     """Every column of ``count`` rows in which a held row follows a full one."""
     for rows in itertools.product((False, True), repeat=count):
-        if any(rows) and not rows[0] and not any(map(_both, itertools.pairwise(rows))):
+        if any(rows) and not rows[0] and (True, True) not in itertools.pairwise(rows):
             yield rows
-
-
-def _both(pair: tuple[bool, bool]) -> bool:
-    return all(pair)
 
 
 def shaken(sigmas: Floats, size: float, rng: np.random.Generator, process: Process) -> Floats:
