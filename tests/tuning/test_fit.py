@@ -9,8 +9,9 @@ from hasten.core.process import EDM
 from hasten.models.mixture import mixture_model
 from hasten.solvers import SOLVERS, build, stock_plan
 from hasten.tuning.fit import Fit
+from hasten.tuning.newton import mean_error
 from hasten.tuning.play import play
-from hasten.tuning.refine import distinct, mean_error, refine
+from hasten.tuning.refine import distinct, refine
 from hasten.tuning.seeds import stream
 from hasten.tuning.teacher import Teacher, converged_plan, teach
 

@@ -9,7 +9,7 @@ import torch
 from hasten.core.process import VP, DiscreteVP, V
 from hasten.models.mixture import mixture_model
 from hasten.solvers import loop, stock_plan
-from hasten.tuning.refine import mean_error
+from hasten.tuning.newton import mean_error
 from hasten.tuning.seeds import stream
 from hasten.tuning.teacher import Teacher, converged_plan, teach
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import json
 import math
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -99,6 +100,11 @@ def complain(what: str, where: str = "", hint: str = "") -> None:
     for name, text in (("where", where), ("what to do", hint)):
         if text:
             people.print(Text(f"{name:<12}", style="dim") + Text(text), soft_wrap=True)
+
+
+def file_stem(name: str) -> str:
+    """A name as part of a file's name."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-") or "model"
 
 
 def emit_json(data: Any) -> None:

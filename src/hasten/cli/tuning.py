@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -218,8 +217,7 @@ _PAGE_ONLY = ("distance", "pairing ρ", "SE / reference")
 
 def _fresh(name: str) -> Path:
     """A run folder that does not exist; chosen here so that Ctrl-C can name it."""
-    stem = re.sub(r"[^\w.-]+", "-", name).strip("-") or "model"
-    number = 1
+    stem, number = talk.file_stem(name), 1
     while (path := Path("runs") / f"{stem}-{number}").exists():
         number += 1
     return path

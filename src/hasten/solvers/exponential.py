@@ -109,7 +109,7 @@ def exponential(p: int, *, noise: bool = False, lower_final: bool = True) -> Sol
     return Solver(f"dpmpp_{p}m_exact", step, 1, p, "Lu et al. 2022, arXiv 2211.01095, eq. 8")
 
 
-def adams_weights(places: Sequence[float], z: float) -> NDArray[np.float64]:
+def adams_weights(places: Sequence[float], z: float, *, relax: float = 0.0) -> NDArray[np.float64]:
     """Weights of evaluations under ``int_0^1 exp((1 - u) z) f(u) du``, exact for polynomials.
 
     The integral of u^k is ``k! phi_{k+1}(z)``, so the weights solve a Vandermonde system.
@@ -117,10 +117,12 @@ def adams_weights(places: Sequence[float], z: float) -> NDArray[np.float64]:
     Args:
         places: Where f is known, 0 at the start of the step and 1 at its end; all different.
         z: Signed step.
+        relax: Share by which the polynomial's slope is taken larger.
     """
     orders = range(len(places))
     powers = np.stack([np.asarray(places, dtype=np.float64) ** k for k in orders])
     moments = np.array([math.factorial(k) * phi(k + 1, z) for k in orders])
+    moments[1:2] *= 1 + relax
     return np.linalg.solve(powers, moments)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
+from torch import Tensor
 
 from hasten.applying import apply
 from hasten.core.model import Model
@@ -16,8 +17,10 @@ from hasten.core.plan import Plan
 from hasten.errors import OutputError, PlanError
 from hasten.recipe import Recipe
 from hasten.tuning.fit import Fit
+from hasten.tuning.learn import learn
+from hasten.tuning.newton import Floats, mean_error, sample_errors
 from hasten.tuning.play import Played, play
-from hasten.tuning.refine import Floats, Refined, distinct, mean_error, refine
+from hasten.tuning.refine import Refined, distinct, refine
 from hasten.tuning.space import Candidate, Scored
 from hasten.tuning.speeds import Speeds
 from hasten.tuning.teacher import Teacher
@@ -67,6 +70,12 @@ class Bench:
         plan = dataclasses.replace(played.plan, label=candidate.label)
         return Scored(candidate, plan, self.speeds.of(plan, candidate.tactic), error, trial)
 
+    def ask(self, x: Tensor, sigma: float, teacher: Teacher) -> Tensor:
+        """The net's x0 for points of these trajectories [n, *shape], counted."""
+        self.evaluations += len(x)
+        cond = self.model.encode(teacher.cond)
+        return self.model.denoise(x, sigma, cond, self.guidance)
+
     def seconds(self, candidate: Candidate) -> float:
         """Predicted time a sample."""
         return self.speeds.of(self._plan(candidate), candidate.tactic)
@@ -102,10 +111,51 @@ class Bench:
             )
         return self.score(candidate.moved(distinct(process, found.sigmas)), trial), found
 
+    def learn(
+        self, candidate: Candidate, plan: Plan, trial: int, *, seeds: int, rounds: int = 8
+    ) -> Scored:
+        """Move all free numbers of a candidate's plan to where its error is least, then score it.
+
+        Args:
+            candidate: What carries out the plan.
+            plan: Where to begin: its rows, with coefficients as they were fitted.
+            trial: Its number.
+            seeds: How many trajectories the moves are judged on.
+            rounds: At most this many Gauss-Newton steps.
+        """
+        teacher = self.train.part(0, min(seeds, len(self.train)))
+        candidate = dataclasses.replace(candidate, fitted=True)
+        try:
+            with self._attached(candidate.recipe) as model:
+                learned, _ = learn(
+                    lambda rows, near: self._play(model, rows, teacher, fitted=False, before=near),
+                    teacher.end,
+                    plan,
+                    self.model.process,
+                    rounds=rounds,
+                )
+                end = self._play(model, learned, self.train, fitted=False).end
+        except (OutputError, PlanError):
+            return self._hopeless(candidate, trial)
+        learned = dataclasses.replace(learned, label=candidate.label)
+        seconds = self.speeds.of(learned, candidate.tactic)
+        return Scored(candidate, learned, seconds, mean_error(end, self.train.end), trial)
+
     def recipe_error(self, recipe: Recipe) -> float | None:
         """Error of a finished recipe, validation seeds; None where noise is drawn on the way."""
         played = self._validate(recipe)
         return None if played is None else mean_error(played.end, self.valid.end)
+
+    def sample_errors(self, recipe: Recipe) -> list[float]:
+        """Error of each sample of a finished recipe, validation seeds [n].
+
+        Raises:
+            PlanError: If it draws noise on the way, so that it follows no trajectory.
+        """
+        played = self._validate(recipe)
+        if played is None:
+            raise PlanError("a plan that draws noise has no endpoint error", where=recipe.label)
+        return [float(error) for error in sample_errors(played.end, self.valid.end)]
 
     def row_errors(self, recipe: Recipe) -> list[float]:
         """Error of the x0 that each row of a finished recipe gave, validation seeds; or nothing."""
@@ -121,7 +171,7 @@ class Bench:
             return self._play(model, plan, self.valid, fitted=False)
 
     def _plan(self, candidate: Candidate) -> Plan:
-        return candidate.spec.resolve(self.model.process)
+        return candidate.recipe.resolve(self.model.process)
 
     def _play(
         self,

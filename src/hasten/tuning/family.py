@@ -15,7 +15,8 @@ from scipy.stats import qmc
 
 from hasten.core.process import Process
 from hasten.errors import PlanError
-from hasten.tuning.refine import Floats, distinct
+from hasten.tuning.newton import Floats
+from hasten.tuning.refine import distinct
 from hasten.tuning.space import Candidate
 
 LEADS = ("dpmpp_2m", "unipc2", "unipc3", "ipndm3")

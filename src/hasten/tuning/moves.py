@@ -15,7 +15,8 @@ from hasten.core.method import Tactic
 from hasten.core.process import Process
 from hasten.solvers.grids import resample
 from hasten.tuning.family import LEADS
-from hasten.tuning.refine import Floats, distinct, legal
+from hasten.tuning.newton import Floats
+from hasten.tuning.refine import distinct, legal
 from hasten.tuning.space import Candidate
 
 EXTRA = 2

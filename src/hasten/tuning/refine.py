@@ -1,29 +1,16 @@
-"""Refine: move the noise levels of a plan to where its samples come closest to the converged ones.
-
-With common noise the endpoint is a smooth deterministic function of the grid, and it is not one
-number but a whole vector of residuals, so Gauss and Newton's method applies: a dozen runs of the
-plan tell it as much as hundreds tell a method that only sees the total (Levenberg 1944, Marquardt
-1963).
-"""
+"""Refine: move the noise levels of a plan to where its samples come nearest to converged ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, final
+from typing import final
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hasten.core.process import Process
 from hasten.errors import PlanError
-from hasten.tuning.play import Played
-
-Floats: TypeAlias = NDArray[np.float64]
-Ask: TypeAlias = Callable[[Floats, Played | None], Played]
-"""Plays the plan on a grid; the second argument is a run nearby that it may borrow rows from."""
+from hasten.tuning.newton import Ask, Floats, gauss_newton
 
 GAP = 0.05
 """Neighbouring levels differ at least by this in log sigma."""
@@ -59,10 +46,10 @@ def refine(
     rounds: int = 6,
     tolerance: float = 0.02,
 ) -> Refined:
-    """Levenberg-Marquardt over the logarithms of the noise levels.
+    """Gauss and Newton's method over the logarithms of the noise levels.
 
     Args:
-        ask: Plays the plan.
+        ask: Plays the plan on noise levels.
         target: Converged samples [n, *shape].
         sigmas: Where to begin, descending.
         high: No level above this.
@@ -73,50 +60,17 @@ def refine(
     Returns:
         Never worse than the beginning.
     """
-    place = np.log(legal(np.log(sigmas), high, low))
-    played, runs, damping = ask(np.exp(place), None), 1, 1e-2
-    error = mean_error(played.end, target)
-    for taken in range(rounds):
-        weights = _weights(played.end, target)
-        residual = ((played.end - target) * weights).flatten()
-        columns = []
-        for k in range(len(place)):
-            moved, step = _nudge(place, k)
-            nearby = ask(np.exp(moved), played)
-            runs += 1
-            columns.append(((nearby.end - played.end) * weights).flatten() / step)
-        jacobian = torch.stack(columns)
-        normal = (jacobian @ jacobian.T).double().cpu().numpy()
-        slope = (jacobian @ residual).double().cpu().numpy()
-        better = None
-        for _ in range(3):
-            matrix = normal + damping * np.diag(np.diag(normal) + 1e-12)
-            step_to = np.clip(np.linalg.solve(matrix, -slope), -REACH, REACH)
-            there = np.log(legal(place + step_to, high, low))
-            trial = ask(np.exp(there), None)
-            runs += 1
-            if (found := mean_error(trial.end, target)) < error:
-                better = there, trial, found
-                break
-            damping *= 10
-        if better is None:
-            return Refined(np.exp(place), error, taken, runs)
-        gain = 1 - better[2] / error
-        place, played, error = better
-        damping = max(damping / 10, 1e-4)
-        if gain < tolerance:
-            return Refined(np.exp(place), error, taken + 1, runs)
-    return Refined(np.exp(place), error, rounds, runs)
-
-
-def sample_errors(end: Tensor, target: Tensor) -> Tensor:
-    """Root mean square difference of each sample [n]."""
-    return (end - target).square().flatten(1).mean(1).sqrt()
-
-
-def mean_error(end: Tensor, target: Tensor) -> float:
-    """Mean over samples of their RMSE; a few samples that end elsewhere do not dominate it."""
-    return float(sample_errors(end, target).mean())
+    found = gauss_newton(
+        lambda place, before: ask(np.exp(place), before),
+        target,
+        np.log(sigmas),
+        nudges=nudges,
+        legal=lambda place: np.log(legal(place, high, low)),
+        reach=REACH,
+        rounds=rounds,
+        tolerance=tolerance,
+    )
+    return Refined(np.exp(found.place), found.error, found.rounds, found.runs)
 
 
 def distinct(process: Process, sigmas: Floats) -> Floats:
@@ -136,20 +90,13 @@ def distinct(process: Process, sigmas: Floats) -> Floats:
     return out
 
 
-def _weights(end: Tensor, target: Tensor) -> Tensor:
-    """What makes the sum of squares stand for the mean of roots, near here [n, 1, ...]."""
-    errors = sample_errors(end, target)
-    return (errors + 0.1 * errors.mean()).rsqrt().reshape(-1, *[1] * (end.ndim - 1))
-
-
-def _nudge(place: Floats, k: int) -> tuple[Floats, float]:
-    """One level moved by a small share of the way to its neighbour."""
+def nudges(place: Floats) -> Floats:
+    """By how much to move every level: up, but for the first, by a tenth of its nearer gap."""
     gaps = np.abs(np.diff(place))
-    near = min(gaps[k - 1] if k else np.inf, gaps[k] if k < len(gaps) else np.inf, 2.0)
-    step = -0.1 * near if k == 0 else 0.1 * near
-    moved = place.copy()
-    moved[k] += step
-    return moved, float(step)
+    near = np.minimum(np.append(gaps, np.inf), np.append(np.inf, gaps))
+    steps = 0.1 * np.minimum(near, 2.0)
+    steps[0] *= -1
+    return np.asarray(steps, dtype=np.float64)
 
 
 def legal(place: Floats, high: float, low: float) -> Floats:

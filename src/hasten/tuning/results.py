@@ -17,8 +17,8 @@ from hasten.measure.speed import SpeedRatio, compare_speed
 from hasten.recipe import Recipe
 from hasten.tuning.contest import looks
 from hasten.tuning.folder import versions
+from hasten.tuning.newton import mean_error
 from hasten.tuning.outcome import RESULT, SCHEMA, Outcome, arm_facts, interval, sentence, timed
-from hasten.tuning.refine import mean_error
 from hasten.tuning.seeds import stream
 from hasten.tuning.space import Scored
 from hasten.tuning.stages import Judging

@@ -27,7 +27,7 @@ from hasten.tuning import moves, stock
 from hasten.tuning.bench import HOPELESS, Bench
 from hasten.tuning.family import family
 from hasten.tuning.journal import Journal
-from hasten.tuning.refine import Floats
+from hasten.tuning.newton import Floats
 from hasten.tuning.seeds import trial_seed
 from hasten.tuning.settings import Settings
 from hasten.tuning.space import Candidate, Scored, front

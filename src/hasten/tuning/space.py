@@ -30,7 +30,7 @@ class Candidate:
     """A recipe in its short form, and whether its coefficients are fitted afterwards.
 
     Attributes:
-        recipe: Solver, grid or noise levels, reuse column, methods.
+        recipe: Solver, grid or noise levels, reuse column, methods; or a plan's rows.
         fitted: Whether the plan's coefficients are least-squares fits to the teacher.
         kind: ``stock`` or ``search``.
     """
@@ -64,6 +64,12 @@ class Candidate:
         """A solver on a grid, as anybody has them."""
         return cls(Recipe(PlanSpec(solver, grid, steps)), kind="stock")
 
+    @classmethod
+    def explicit(cls, plan: Plan, tactic: Tactic | None = None) -> Candidate:
+        """A searched candidate given by its rows; without a held one the tactic is left out."""
+        reuses = tactic is not None and not all(entry.full for entry in plan.reuse)
+        return cls(Recipe(plan, (tactic,) if tactic is not None and reuses else ()))
+
     @property
     def spec(self) -> PlanSpec:
         """The plan in its short form."""
@@ -84,7 +90,7 @@ class Candidate:
     @property
     def label(self) -> str:
         """For people: ``dpmpp_2m logsnr 10``, ``6 steps, own grid and coefficients``."""
-        if self.spec.sigmas is None:
+        if isinstance(self.recipe.plan, Plan) or self.spec.sigmas is None:
             return self.recipe.label
         own = "own grid and coefficients" if self.fitted else f"{self.spec.solver} on its own grid"
         held = f"{sum(self.held)} held by {spell(self.tactic)}" if self.tactic else ""

@@ -46,11 +46,14 @@ class Speeds:
     held: Mapping[str, float]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def row(self, tactic: Tactic | None) -> float:
+        """Seconds of a row that a mechanism holds; of a full one without."""
+        return self.full if tactic is None else self.held[spell(tactic)]
+
     def of(self, plan: Plan, tactic: Tactic | None) -> float:
         """Predicted seconds a sample."""
         held = sum(not entry.full for entry in plan.reuse)
-        row = self.full if tactic is None else self.held[spell(tactic)]
-        return self.overhead + (plan.nfe - held) * self.full + held * row
+        return self.overhead + (plan.nfe - held) * self.full + held * self.row(tactic)
 
     def worthwhile(self, tactics: Sequence[Tactic], least: float = 0.08) -> list[Tactic]:
         """Those whose held row is clearly faster than a full one and than a gentler held one.

@@ -36,10 +36,14 @@ def converged_plan(process: Process, steps: int = STEPS) -> Plan:
     A short table of trained levels has fewer distinct ones; then all that the grid meets are used.
     Source: Karras et al. 2022 (arXiv 2206.00364), algorithm 1 and eq. 5.
     """
-    ends = np.array([process.sigma_max, process.sigma_min]) ** (1 / 7)
-    levels = process.snap(np.linspace(ends[0], ends[1], steps) ** 7)
-    grid = np.unique(levels)[::-1]
+    grid = fine_grid(process, steps)
     return build(SOLVERS["heun"], grid, label=f"converged (heun karras {len(grid)})")
+
+
+def fine_grid(process: Process, points: int) -> NDArray[np.float64]:
+    """The rho-7 grid without the levels that are one and the same for the net, descending."""
+    high, low = process.sigma_max ** (1 / 7), process.sigma_min ** (1 / 7)
+    return np.unique(process.snap(np.linspace(high, low, points) ** 7))[::-1]
 
 
 @final

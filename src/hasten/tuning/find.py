@@ -1,0 +1,256 @@
+"""Find: the best plan for one budget of evaluations, by one strategy, without a judge.
+
+Cheap and paired: candidates are tried on training trajectories, the nearest of them chosen on
+others, and what is reported comes from a third set that nothing was chosen on, beside the best
+sampler off the shelf with as many evaluations. It ranks plans by the distance to the converged
+samples; whether samples stay as good is for `tune` to prove.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hasten.core.model import Model
+from hasten.errors import BudgetError, RunError
+from hasten.recipe import Recipe
+from hasten.tables import known
+from hasten.tuning import stock
+from hasten.tuning.bench import HOPELESS, Bench
+from hasten.tuning.journal import Journal
+from hasten.tuning.judging import model_fingerprint
+from hasten.tuning.seeds import Conditions, stream, trial_seed, uniform_classes
+from hasten.tuning.space import Scored, tactics
+from hasten.tuning.speeds import Speeds, measure_speeds
+from hasten.tuning.strategies import STRATEGIES, Care, Space, Trial
+from hasten.tuning.strategies.trial import best
+from hasten.tuning.teacher import Teacher, converged_plan, teach
+
+TRAIN, VALID, FRESH = 96, 64, 128
+"""Trajectories to search on, to choose on, and to report on."""
+CLOSE = 64
+"""Trajectories that numbers are moved on."""
+CHOSEN = 4
+"""Plans that are compared on the trajectories to choose on."""
+CHUNK = 64
+"""Samples in one pass where time is not measured."""
+
+Say = Callable[[float, str], None]
+"""Told the share that is done, and what goes on."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Plans:
+    """What was found.
+
+    Attributes:
+        best: The plan, with what it was chosen by.
+        stock: The best sampler off the shelf with as many evaluations.
+        errors: RMSE of every fresh sample: of the plan and of the sampler, two arrays [n].
+        trials: Candidates tried.
+        evaluations: Of the net, counted per sample.
+    """
+
+    best: Scored
+    stock: Scored
+    errors: tuple[NDArray[np.float64], NDArray[np.float64]]
+    trials: int
+    evaluations: int
+
+    @property
+    def recipe(self) -> Recipe:
+        """What a user would apply."""
+        return self.best.recipe
+
+
+def find_plan(
+    model: Model,
+    evaluations: int,
+    *,
+    strategy: str = "joint",
+    trials: int = 150,
+    guidance: float = 1.0,
+    batch: int = 1,
+    conditions: Conditions | None = None,
+    speeds: Speeds | None = None,
+    seed: int = 0,
+    journal: Path,
+    say: Say | None = None,
+) -> Plans:
+    """The plan nearest to the converged samples that takes no more time than so many evaluations.
+
+    Args:
+        model: Whose plan; it is not changed.
+        evaluations: Full evaluations that it may take as much time as.
+        strategy: A name from `hasten.tuning.strategies.STRATEGIES`.
+        trials: Candidates that may be tried.
+        guidance: Weight of classifier-free guidance.
+        batch: Samples in one pass when rows are timed (strategies that reuse features).
+        conditions: Gives the conditions of seeds; None draws classes uniformly.
+        speeds: What rows cost; None measures it.
+        seed: Of everything random.
+        journal: A file that remembers finished trials; the same call goes on from there.
+        say: Told of progress.
+
+    Raises:
+        BudgetError: If there are too few evaluations or trials, or nothing could be tried.
+        RecipeError: If there is no such strategy.
+        RunError: If the journal belongs to another search.
+    """
+    known("strategy", strategy, STRATEGIES, "find")
+    if evaluations < 1:
+        raise BudgetError(f"{evaluations} evaluations", hint="at least 1")
+    if trials < 1:
+        raise BudgetError(f"{trials} trials", hint="at least 1; 150 are usual")
+    finder = _Finder(model, guidance, conditions, seed, Journal(journal), say or _silent)
+    finder.begin(f"{model_fingerprint(model)}|{evaluations}|{strategy}|{guidance}|{batch}|{seed}")
+    chosen = STRATEGIES[strategy]
+    options = tactics(model) if chosen.reuses else []
+    bench = finder.bench(options, batch, speeds)
+    space = Space(bench, evaluations, bench.speeds.worthwhile(options))
+    tried = finder.run(strategy, space, trials)
+    if not tried:
+        raise BudgetError(
+            f"no plan of {evaluations} evaluations could be tried",
+            hint="more evaluations or more trials",
+        )
+    found = finder.choose("valid", VALID, best(tried, CHOSEN))
+    rival = finder.shelf(bench, evaluations)
+    return Plans(
+        found,
+        rival,
+        (finder.errors("fresh", FRESH, found), finder.errors("fresh", FRESH, rival)),
+        len(tried),
+        bench.evaluations,
+    )
+
+
+@final
+class _Finder:
+    """The pieces of a search, each remembered in the journal."""
+
+    def __init__(
+        self,
+        model: Model,
+        guidance: float,
+        conditions: Conditions | None,
+        seed: int,
+        journal: Journal,
+        say: Say,
+    ) -> None:
+        self._model, self._guidance, self._seed = model, guidance, seed
+        self._conditions = uniform_classes(model) if conditions is None else conditions
+        self._journal, self._say = journal, say
+
+    def begin(self, facts: str) -> None:
+        """Refuse a journal of another search."""
+        mine = hashlib.sha256(facts.encode()).hexdigest()[:16]
+        if self._journal.remember("search", lambda: mine) != mine:
+            raise RunError(
+                "this file remembers a search of another model or with other settings",
+                where=str(self._journal.path),
+                hint="give another file, or remove it",
+            )
+
+    @functools.cache  # noqa: B019 (a finder lives as long as its search)
+    def teacher(self, name: str, count: int) -> Teacher:
+        """Converged trajectories; made anew when a search goes on, which takes seconds."""
+        self._say(0.0, f"converged trajectories ({name}, {count})")
+        seeds = stream(self._seed, f"plan-{name}", count)
+        return teach(
+            self._model,
+            converged_plan(self._model.process),
+            seeds,
+            self._conditions(seeds),
+            guidance=self._guidance,
+            batch=CHUNK,
+        )
+
+    def bench(self, options: Sequence[Any], batch: int, speeds: Speeds | None) -> Bench:
+        """Where candidates are tried."""
+
+        def compute() -> dict[str, Any]:
+            self._say(0.0, "timing every kind of row")
+            seeds = stream(self._seed, "speed", batch)
+            cond = self._conditions(seeds)
+            return measure_speeds(
+                self._model, options, seeds, cond, guidance=self._guidance
+            ).to_dict()
+
+        if speeds is None:
+            speeds = Speeds.from_dict(self._journal.remember("speeds", compute))
+        train = self.teacher("train", TRAIN)
+        return Bench(self._model, train, train, speeds, self._guidance)
+
+    def run(self, strategy: str, space: Space, trials: int) -> list[Scored]:
+        """Everything that was tried and fits, in order."""
+        rng = np.random.default_rng(trial_seed(self._seed, 0))
+        search = STRATEGIES[strategy].propose(space, rng)
+        tried, done = list[Scored](), 0
+        try:
+            batch = next(search)
+            while done < trials:
+                scored = []
+                for trial in batch[: trials - done]:
+                    done += 1
+                    self._say(done / trials, f"{trial.care}: {trial.candidate.label}")
+                    scored.append(self._try(space.bench, trial, done))
+                tried += scored
+                batch = search.send(scored)
+        except StopIteration:
+            pass
+        limit = space.seconds * (1 + 1e-9)
+        return [each for each in tried if each.error < HOPELESS and each.seconds <= limit]
+
+    def _try(self, bench: Bench, trial: Trial, number: int) -> Scored:
+        def compute() -> dict[str, Any]:
+            if trial.care is Care.REFINE:
+                return bench.refine(trial.candidate, number, seeds=CLOSE)[0].to_dict()
+            if trial.care is Care.LEARN and trial.start is not None:
+                return bench.learn(trial.candidate, trial.start, number, seeds=CLOSE).to_dict()
+            return bench.score(trial.candidate, number, trial.seeds).to_dict()
+
+        key = f"{number}/{trial.care}/{trial.candidate.key()}"
+        return Scored.from_dict(self._journal.remember(key, compute))
+
+    def errors(self, name: str, count: int, scored: Scored) -> NDArray[np.float64]:
+        """RMSE to the converged sample of every seed of a set [n]."""
+
+        def compute() -> list[float]:
+            teacher = self.teacher(name, count)
+            bench = Bench(self._model, teacher, teacher, _FREE, self._guidance)
+            return [float(f"{e:.6g}") for e in bench.sample_errors(scored.recipe)]
+
+        key = f"{name}/{scored.recipe.fingerprint()}"
+        return np.array(self._journal.remember(key, compute))
+
+    def choose(self, name: str, count: int, among: Sequence[Scored]) -> Scored:
+        """The nearest on other trajectories."""
+        return min(among, key=lambda each: float(self.errors(name, count, each).mean()))
+
+    def shelf(self, bench: Bench, evaluations: int) -> Scored:
+        """The stock sampler that is nearest on the training trajectories."""
+        field = stock.candidates(self._model.process, evaluations)
+        if not field:
+            raise BudgetError(f"no stock sampler takes {evaluations} evaluations on this process")
+        scored = []
+        for number, candidate in enumerate(field):
+            self._say(number / len(field), f"stock: {candidate.label}")
+            scored.append(self._try(bench, Trial(candidate), -number))
+        return best(scored, 1)[0]
+
+
+_FREE = Speeds(0.0, 0.0, {})
+"""For benches that time nothing."""
+
+
+def _silent(share: float, message: str) -> None:
+    """Nobody is listening."""

@@ -1,0 +1,110 @@
+"""USF: time steps, order, prediction and corrector of every step, by evolution.
+
+Genomes are the decisions of `hasten.solvers.mixed` and the levels they are taken at. The authors
+search by a predictor of a Fréchet distance that is trained on 1000-sample scores (S3); scores here
+are distances to the teacher's endpoints, so cheap that the search itself can ask.
+
+Of the paper's space two things are left out: the first step without an evaluation, which with its
+zero estimate is the same as beginning at a lower level, and so in the levels; and decaying skip
+connections, which change the net. Numbers are those of the authors' configuration.
+
+Source: Liu et al. 2024 (arXiv 2312.07243), sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+
+from hasten.errors import PlanError
+from hasten.solvers import build
+from hasten.solvers.mixed import Decision, mixed
+from hasten.tuning.newton import Floats
+from hasten.tuning.refine import distinct, legal
+from hasten.tuning.space import Candidate
+from hasten.tuning.strategies.evolution import Pace, Species, evolve
+from hasten.tuning.strategies.learned import beginnings
+from hasten.tuning.strategies.trial import Search, Space, Trial
+
+PACE = Pace(population=24, parents=15, mutants=12, crossings=10, generations=15)
+ORDERS, NOISE, CORRECTED = (0.2, 0.4, 0.3, 0.1), 0.3, 0.5
+"""Chances of the orders 1 to 4, of interpolating the noise, of a corrector."""
+RELAX, MOVE = 0.03, 0.08
+"""Standard deviations of a first derivative's share and of a level in log sigma."""
+CHANGE = 0.3
+"""Chance that a group of genes is changed."""
+
+
+@final
+@dataclass(frozen=True)
+class Genome:
+    """Levels [n] and decisions [n]."""
+
+    sigmas: tuple[float, ...]
+    decisions: tuple[Decision, ...]
+
+
+def propose(space: Space, rng: np.random.Generator) -> Search:
+    """The strategy."""
+    grids = beginnings(space, space.evaluations)
+    process = space.bench.model.process
+
+    def tidy(sigmas: Floats) -> tuple[float, ...]:
+        return tuple(distinct(process, sigmas).tolist())
+
+    def draw(rng: np.random.Generator) -> Genome:
+        grid = grids[int(rng.integers(len(grids)))]
+        return Genome(tidy(grid), tuple(_decide(rng) for _ in grid))
+
+    def mutate(genome: Genome, rng: np.random.Generator) -> Genome:
+        sigmas = np.log(genome.sigmas)
+        if rng.random() < CHANGE:
+            sigmas = sigmas + MOVE * rng.standard_normal(len(sigmas))
+        decisions = tuple(_changed(each, rng) for each in genome.decisions)
+        return Genome(tidy(legal(sigmas, process.sigma_max, process.sigma_min)), decisions)
+
+    def cross(a: Genome, b: Genome, rng: np.random.Generator) -> Genome:
+        first = rng.random(len(a.sigmas)) < 0.5
+        sigmas = np.where(first, np.log(a.sigmas), np.log(b.sigmas))
+        pairs = zip(first, a.decisions, b.decisions, strict=True)
+        return Genome(
+            tidy(legal(sigmas, process.sigma_max, process.sigma_min)),
+            tuple(x if mine else y for mine, x, y in pairs),
+        )
+
+    uniform = [
+        Genome(tidy(grid), (Decision(order, noise, corrected),) * len(grid))
+        for grid in grids[:6]
+        for order, noise, corrected in ((2, False, False), (3, True, False), (2, False, True))
+    ]
+    species = Species(_express, draw, mutate, cross)
+    yield from evolve(species, uniform, PACE, rng)
+
+
+def _express(genome: Genome) -> Trial | None:
+    try:
+        plan = build(mixed(genome.decisions), genome.sigmas, label=f"usf {len(genome.sigmas)}")
+    except PlanError:
+        return None
+    return Trial(Candidate.explicit(plan))
+
+
+def _decide(rng: np.random.Generator) -> Decision:
+    return Decision(
+        int(rng.choice(len(ORDERS), p=ORDERS)) + 1,
+        bool(rng.random() < NOISE),
+        bool(rng.random() < CORRECTED),
+    )
+
+
+def _changed(decision: Decision, rng: np.random.Generator) -> Decision:
+    """Each group of genes anew with its chance."""
+    other = _decide(rng)
+    for name in ("order", "noise", "corrected"):
+        if rng.random() < CHANGE:
+            decision = replace(decision, **{name: getattr(other, name)})
+    if rng.random() < CHANGE:
+        decision = replace(decision, relax=decision.relax + RELAX * float(rng.standard_normal()))
+    return decision

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from hasten.core.process import EDM
+from hasten.solvers import stock_plan
+from hasten.tuning.space import Candidate, Scored
+from hasten.tuning.strategies import autodiffusion
+from hasten.tuning.strategies.evolution import Pace, Species, evolve
+from hasten.tuning.strategies.trial import Trial
+
+PACE = Pace(population=12, parents=4, mutants=6, crossings=4, generations=20)
+CANDIDATE = Candidate.stock("ddim", "karras", 4)
+SCORED = Scored(CANDIDATE, stock_plan(EDM(), "ddim", "karras", 4), 1.0, 0.0, 1)
+
+Point = tuple[int, int]
+
+
+def hill(genome: Point) -> float:
+    return float((genome[0] - 70) ** 2 + (genome[1] - 20) ** 2)
+
+
+def run(seed: int, pace: Pace = PACE) -> list[Point]:
+    """All genomes that an evolution down a hill tries, in order."""
+    asked: list[Point] = []
+    waiting: dict[int, Point] = {}
+
+    def express(genome: Point) -> Trial | None:
+        if genome[0] % 7 == 3:
+            return None  # some cannot live
+        trial = Trial(CANDIDATE, seeds=8)
+        waiting[id(trial)] = genome
+        kept.append(trial)
+        return trial
+
+    kept: list[Trial] = []
+    species = Species[Point](
+        express,
+        lambda rng: (int(rng.integers(100)), int(rng.integers(100))),
+        lambda g, rng: (g[0] + int(rng.integers(-5, 6)), g[1] + int(rng.integers(-5, 6))),
+        lambda a, b, _: (a[0], b[1]),
+    )
+    search = evolve(species, [(0, 99)], pace, np.random.default_rng(seed))
+    batch = next(search)
+    while True:
+        genomes = [waiting[id(trial)] for trial in batch]
+        asked += genomes
+        scored = [dataclasses.replace(SCORED, error=hill(genome)) for genome in genomes]
+        try:
+            batch = search.send(scored)
+        except StopIteration:
+            return asked
+
+
+def test_it_goes_downhill_and_tries_nothing_twice() -> None:
+    for seed in range(3):
+        asked = run(seed)
+        assert len(set(asked)) == len(asked) == PACE.trials
+        assert asked[0] == (0, 99)
+        assert all(genome[0] % 7 != 3 for genome in asked)
+        assert min(map(hill, asked)) <= 2 < min(map(hill, asked[: 2 * PACE.population]))
+
+
+def test_the_same_seed_tries_the_same() -> None:
+    assert run(4) == run(4)
+    assert run(4) != run(5)
+
+
+def test_children_of_autodiffusion_are_whole() -> None:
+    rng = np.random.default_rng(0)
+    draw = autodiffusion._draw
+    for _ in range(10_000):
+        a, b = draw(6, True, rng), draw(6, True, rng)
+        child = autodiffusion._mutate(autodiffusion._cross(a, b, rng), rng)
+        points = [k for k, _ in child]
+        assert len(points) == 6
+        assert (np.diff(points) > 0).all()
+        assert child[0] == (0, False)
+        assert points[-1] < autodiffusion.LATTICE
