@@ -25,6 +25,7 @@ from landscape import record
 from landscape.entrants import EVALUATIONS, Entrant, left_out, stock
 from landscape.ground import Ground
 from landscape.race import LONG, SHORT, Race, measurer, race_all
+from landscape.rivals import rivals
 
 HERE = Path(__file__).parent
 
@@ -70,11 +71,15 @@ def endpoint(given: argparse.Namespace) -> None:
     compete(given, "endpoint", {count: stock(process, count) for count in given.evaluations})
 
 
+def diffusers(given: argparse.Namespace) -> None:
+    compete(given, "diffusers", {count: rivals(count) for count in given.evaluations})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parts = parser.add_subparsers(required=True)
-    for work in (endpoint,):
+    for work in (endpoint, diffusers):
         part = parts.add_parser(work.__name__)
         part.add_argument("model")
         part.add_argument("--n", type=int, default=256, help="most seeds an entrant")
