@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 
 from hasten.tuning.journal import Journal
+from landscape import distance as judging
 from landscape import record
 from landscape.entrants import EVALUATIONS, Entrant, left_out, stock
 from landscape.ground import Ground
@@ -75,18 +76,28 @@ def diffusers(given: argparse.Namespace) -> None:
     compete(given, "diffusers", {count: rivals(count) for count in given.evaluations})
 
 
+def distance(given: argparse.Namespace) -> None:
+    found = record.read(given.results / f"endpoint-{given.model}.json")
+    if found is None:
+        raise SystemExit(f"no {given.results}/endpoint-{given.model}.json: run endpoint first")
+    count = given.n or judging.ENOUGH.get(given.model, 1000)
+    bench = judging.Bench.of(given.model, count, given.work / "features")
+    record.write(given.results / f"distance-{given.model}.json", judging.judge(bench, found, say))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parts = parser.add_subparsers(required=True)
-    for work in (endpoint, diffusers):
+    for work in (endpoint, diffusers, distance):
         part = parts.add_parser(work.__name__)
         part.add_argument("model")
-        part.add_argument("--n", type=int, default=256, help="most seeds an entrant")
-        part.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS)
         part.add_argument("--work", type=Path, default=Path("runs/solvers"))
-        part.add_argument("--processes", type=int, default=1)
         part.set_defaults(work_on=work)
+        part.add_argument("--n", type=int, default=None if work is distance else 256)
+        if work is not distance:
+            part.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS)
+            part.add_argument("--processes", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(1)
     given.work_on(given)
