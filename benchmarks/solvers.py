@@ -24,6 +24,7 @@ from hasten.tuning.journal import Journal
 from landscape import distance as judging
 from landscape import record
 from landscape.entrants import EVALUATIONS, Entrant, left_out, stock
+from landscape.figure import draw
 from landscape.ground import Ground
 from landscape.race import LONG, SHORT, Race, measurer, race_all
 from landscape.rivals import rivals
@@ -85,6 +86,10 @@ def distance(given: argparse.Namespace) -> None:
     record.write(given.results / f"distance-{given.model}.json", judging.judge(bench, found, say))
 
 
+def figure(given: argparse.Namespace) -> None:
+    draw(given.results, given.docs / "solvers.png")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=HERE / "results")
@@ -98,6 +103,10 @@ def main() -> None:
         if work is not distance:
             part.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS)
             part.add_argument("--processes", type=int, default=1)
+    for work in (figure,):
+        part = parts.add_parser(work.__name__)
+        part.add_argument("--docs", type=Path, default=HERE.parent / "docs")
+        part.set_defaults(work_on=work)
     given = parser.parse_args()
     torch.set_num_threads(1)
     given.work_on(given)

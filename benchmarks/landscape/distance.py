@@ -6,7 +6,7 @@ grids were chosen on other seeds, and by a measure that has not seen the judge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,17 +15,17 @@ from typing import Any, final
 import torch
 
 import hasten
+from hasten import solvers
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.measure.quality import Arm, frechet
 from hasten.measure.reference import Reference
 from hasten.measure.verdict import judge_contrast
-from hasten.solvers import sample, stock_plan
 from hasten.tuning.judging import Court, model_fingerprint
 from hasten.tuning.seeds import stream, uniform_classes
 from hasten.tuning.standard import settle
 from hasten.tuning.teacher import converged_plan
-from landscape.entrants import family, stock
+from landscape.entrants import Stock, on_all_grids
 from landscape.ground import BATCH
 
 EVALUATIONS = (4, 5, 6, 8, 10, 12, 15)
@@ -70,44 +70,39 @@ class Bench:
     def arm(self, plan: Plan) -> Arm:
         """The features of a plan's samples and their corrected distance."""
         identity = f"{self.identity}|{plan.fingerprint()}"
-        reading = self.court.read(partial(sample, self.model, plan), identity, self.seeds)
+        reading = self.court.read(partial(solvers.sample, self.model, plan), identity, self.seeds)
         return frechet(reading.features, self.reference)
 
 
-def chosen(endpoint: Mapping[str, Any], model: Model) -> Iterable[tuple[str, str, Plan]]:
-    """Solver, best grid by endpoint error, and plan, at every number of evaluations."""
+def chosen(endpoint: Mapping[str, Any], model: Model) -> Iterator[Stock]:
+    """Every solver on its best grid by endpoint error, at every number of evaluations."""
+    errors = {entry["key"]: entry for entry in endpoint["results"]}
     for evaluations in EVALUATIONS:
-        plans = {(s.solver, s.grid): s.plan for s in stock(model.process, evaluations)}
-        for solver in SOLVERS:
-            found = [
-                entry
-                for entry in endpoint["results"]
-                if entry["evaluations"] == evaluations and entry["solver"] == solver
-            ]
-            if found:
-                # an error on more seeds is that of a grid that was better on fewer
-                best = min(found, key=lambda entry: (-entry["n"], entry["error"]))
-                yield solver, best["grid"], plans[solver, best["grid"]]
+        for name in SOLVERS:
+            grids = on_all_grids(model.process, solvers.SOLVERS[name], evaluations)
+            if raced := [entrant for entrant in grids if entrant.key in errors]:
+                # whoever has errors on more seeds was better on fewer
+                yield min(raced, key=lambda e: (-errors[e.key]["n"], errors[e.key]["error"]))
 
 
 def judge(bench: Bench, endpoint: Mapping[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
     """The references and the chosen plans, with intervals, and with ratios in pairs."""
     references = {
         "converged": converged_plan(bench.model.process),
-        "ddim trailing 50": stock_plan(bench.model.process, "ddim", "trailing", 50),
+        "ddim trailing 50": solvers.stock_plan(bench.model.process, "ddim", "trailing", 50),
     }
     arms = {name: bench.arm(plan) for name, plan in references.items()}
     base = arms["converged"]
     table = []
-    for solver, grid, plan in chosen(endpoint, bench.model):
-        arm = bench.arm(plan)
+    for entrant in chosen(endpoint, bench.model):
+        arm = bench.arm(entrant.plan)
         ratio = judge_contrast(arm, base, bench.reference).ratio
         table.append(
-            {"evaluations": plan.nfe, "solver": solver, "grid": grid, "family": family(solver)}
-            | {"key": plan.fingerprint(), "n": arm.n, **_interval(arm)}
+            {"evaluations": entrant.evaluations, "solver": entrant.solver, "grid": entrant.grid}
+            | {"family": entrant.family, "key": entrant.key, "n": arm.n, **_interval(arm)}
             | {"ratio": ratio.value, "ratio_low": ratio.low, "ratio_high": ratio.high}
         )
-        tell(f"{plan.label}: {arm.measurement()}")
+        tell(f"{entrant.plan.label}: {arm.measurement()}")
     return {
         "model": bench.model.name,
         "distance": "corrected Fréchet distance, 95 % interval; ratio to the converged sampler's, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, final
 
@@ -13,7 +13,7 @@ from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.core.process import Process
 from hasten.errors import PlanError
-from hasten.solvers import GRIDS, SOLVERS, run, stock_plan
+from hasten.solvers import GRIDS, SOLVERS, Solver, run, stock_plan
 
 EVALUATIONS = (4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 20, 35, 50)
 """Numbers of evaluations of the net at which samplers are compared."""
@@ -22,8 +22,8 @@ FAMILIES = {
     "ddim": "DDIM",
     "heun": "Heun",
     "dpm": "DPM-Solver",
-    "dpmpp_s": "DPM-Solver++ S",
-    "dpmpp_m": "DPM-Solver++ M",
+    "dpmpp_s": "DPM++ single",
+    "dpmpp_m": "DPM++ multi",
     "lms": "LMS",
     "ipndm": "iPNDM",
     "deis": "DEIS",
@@ -95,19 +95,23 @@ def stock(process: Process, evaluations: int) -> list[Stock]:
     """
     found: dict[str, Stock] = {}
     for solver in SOLVERS.values():
-        if solver.stochastic:
-            continue
-        # the last step goes to clean data with one evaluation
-        steps = -(-evaluations // solver.evaluations)
-        for grid in GRIDS:
-            try:
-                plan = stock_plan(process, solver.name, grid, steps)
-            except PlanError:
-                continue
-            if plan.nfe == evaluations:
-                key = plan.fingerprint()
-                found.setdefault(key, Stock(key, solver.name, grid, plan))
+        if not solver.stochastic:
+            for entrant in on_all_grids(process, solver, evaluations):
+                found.setdefault(entrant.key, entrant)
     return list(found.values())
+
+
+def on_all_grids(process: Process, solver: Solver, evaluations: int) -> Iterator[Stock]:
+    """The plans of one solver with so many evaluations, if it can have so many."""
+    # the last step goes to clean data with one evaluation
+    steps = -(-evaluations // solver.evaluations)
+    for grid in GRIDS:
+        try:
+            plan = stock_plan(process, solver.name, grid, steps)
+        except PlanError:
+            continue
+        if plan.nfe == evaluations:
+            yield Stock(plan.fingerprint(), solver.name, grid, plan)
 
 
 def left_out() -> list[str]:

@@ -22,7 +22,7 @@ from landscape.entrants import Entrant
 from landscape.ground import Ground
 
 MANY = 20
-"""Up to so many evaluations everybody starts; beyond, those who came far with so many."""
+"""Beyond so many evaluations a race has fewer seeds."""
 
 E = TypeVar("E", bound=Entrant)
 Job = tuple[Entrant, int, int]
@@ -46,7 +46,7 @@ class Round:
 
 SHORT = (Round(32), Round(64, 0.25, "solver"), Round(256, 8, "family"))
 """Up to `MANY` evaluations."""
-LONG = (Round(32), Round(64, 0.25, "solver"), Round(128, 5, "family"))
+LONG = (Round(16), Round(32, 0.25, "solver"), Round(128, 5, "family"))
 """Beyond."""
 
 
@@ -115,18 +115,11 @@ def _name(job: Job) -> str:
 
 
 def race_all(race: Race, entrants: Mapping[int, Sequence[E]], most: int) -> dict[int, list[E]]:
-    """One race at every number of evaluations; with very many, only who came far with fewer."""
-    ranked: dict[int, list[E]] = {}
-    strong: set[tuple[str, str]] | None = None
-    for evaluations, running in sorted(entrants.items()):
-        chosen = list(running)
-        if evaluations > MANY and strong is not None:
-            chosen = [e for e in chosen if (e.solver, e.grid) in strong]
-        ranked[evaluations] = race.run(chosen, SHORT if evaluations <= MANY else LONG, most)
-        if evaluations <= MANY:
-            far = survivors(ranked[evaluations], SHORT[1].best, SHORT[1].each)
-            strong = {(e.solver, e.grid) for e in far}
-    return ranked
+    """One race at every number of evaluations."""
+    return {
+        evaluations: race.run(running, SHORT if evaluations <= MANY else LONG, most)
+        for evaluations, running in sorted(entrants.items())
+    }
 
 
 def measurer(
