@@ -28,6 +28,7 @@ from landscape.figure import draw
 from landscape.ground import Ground
 from landscape.race import LONG, SHORT, Race, measurer, race_all
 from landscape.rivals import rivals
+from landscape.tables import fill
 
 HERE = Path(__file__).parent
 
@@ -90,6 +91,10 @@ def figure(given: argparse.Namespace) -> None:
     draw(given.results, given.docs / "solvers.png")
 
 
+def table(given: argparse.Namespace) -> None:
+    fill(given.results, given.docs / "solvers.md")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=HERE / "results")
@@ -103,7 +108,7 @@ def main() -> None:
         if work is not distance:
             part.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS)
             part.add_argument("--processes", type=int, default=1)
-    for work in (figure,):
+    for work in (figure, table):
         part = parts.add_parser(work.__name__)
         part.add_argument("--docs", type=Path, default=HERE.parent / "docs")
         part.set_defaults(work_on=work)

@@ -41,8 +41,8 @@ SIGMAS: Mapping[str, Mapping[str, Any]] = {
 COSINE = "squaredcos_cap_v2"
 """Their own cosine table, for some of them, on `SPACINGS` alone.
 
-It ends so steeply that two levels of their other grids round to one time step, and the loop runs
-out of levels.
+It ends so steeply that two levels of their other grids round to one time step, and the loops of
+DPM-Solver++ and UniPC run out of levels.
 """
 LISTS = ("uniform", "trailing", "karras", "logsnr")
 """Our grids as lists of levels, for a class without grids of its own."""
