@@ -75,6 +75,9 @@ def test_a_race_measures_each_piece_once(tmp_path: Path) -> None:
         assert [len(race.errors[r.key]) for r in ranked] == [8, 6, 6, 4, 4, 4, 4, 4]
         assert race.errors["a"] == [97.0 + seed for seed in range(8)]
     assert len(asked) == 8 + 3 + 1
+    asked.clear()
+    Race(Journal(tmp_path / "short.jsonl"), measure, lambda _: None).run(runners, rounds, 4)
+    assert len(asked) == 8  # the later rounds have nothing to add
 
 
 def test_labels_are_spread() -> None:
