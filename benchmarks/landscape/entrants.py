@@ -21,7 +21,8 @@ EVALUATIONS = (4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 20, 35, 50)
 FAMILIES = {
     "ddim": "DDIM",
     "heun": "Heun",
-    "dpm": "DPM-Solver",
+    "dpm_s": "DPM single",
+    "dpm_m": "DPM multi",
     "dpmpp_s": "DPM++ single",
     "dpmpp_m": "DPM++ multi",
     "lms": "LMS",
@@ -82,10 +83,11 @@ class Stock:
 
 
 def family(solver: str) -> str:
-    """A solver's name without its order: lms of lms3, dpmpp_m of dpmpp_3m_exact."""
-    stem, _, rest = re.sub(r"_?\d", "\0", solver).partition("\0")
-    # single-step and multistep solvers share a stem, and nothing else
-    return f"{stem}_{rest[0]}" if rest[:1] in ("s", "m") else stem
+    """A solver's name without its order and form: lms of lms3, dpmpp_m of dpmpp_3m_exact."""
+    stem = re.split(r"[_\d]", solver)[0]
+    if stem in ("dpm", "dpmpp"):
+        return f"{stem}_m" if re.search(r"\dm", solver) else f"{stem}_s"
+    return stem
 
 
 def stock(process: Process, evaluations: int) -> list[Stock]:
@@ -103,15 +105,16 @@ def stock(process: Process, evaluations: int) -> list[Stock]:
 
 def on_all_grids(process: Process, solver: Solver, evaluations: int) -> Iterator[Stock]:
     """The plans of one solver with so many evaluations, if it can have so many."""
-    # the last step goes to clean data with one evaluation
-    steps = -(-evaluations // solver.evaluations)
+    least = -(-evaluations // solver.evaluations)
     for grid in GRIDS:
-        try:
-            plan = stock_plan(process, solver.name, grid, steps)
-        except PlanError:
-            continue
-        if plan.nfe == evaluations:
-            yield Stock(plan.fingerprint(), solver.name, grid, plan)
+        for steps in (least, least + 1):  # last steps may do with fewer evaluations
+            try:
+                plan = stock_plan(process, solver.name, grid, steps)
+            except PlanError:
+                break
+            if plan.nfe == evaluations:
+                yield Stock(plan.fingerprint(), solver.name, grid, plan)
+                break
 
 
 def left_out() -> list[str]:

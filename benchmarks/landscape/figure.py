@@ -30,8 +30,10 @@ COLOURS = {  # Okabe and Ito 2008, told apart by all kinds of eyes
     "heun": "#1b1b1b",
     "ddim": "#6a6a6a",
     "dpmpp_s": "#56B4E9",
+    "dpm_s": "#A08C6E",
+    "dpm_m": "#A08C6E",
 }
-DASHES: Mapping[str, Any] = {"ddim": (0, (5, 2)), "heun": (0, (1, 1.2))}
+DASHES: Mapping[str, Any] = {"ddim": (0, (5, 2)), "heun": (0, (1, 1.2)), "dpm_m": (0, (3, 1))}
 TICKS = (4, 5, 6, 8, 10, 15, 20, 35, 50)
 LINE = 13.0
 """Height of a label's line, in points."""
@@ -157,7 +159,7 @@ def curve(axes: Axes, name: str, points: Sequence[Mapping[str, Any]], value: str
         x,
         y,
         color=colour(name),
-        linewidth=2.0 if name in COLOURS else 1.2,
+        linewidth=1.8,
         linestyle=DASHES.get(name, "-"),
         marker="o",
         markersize=2.8,
@@ -183,7 +185,7 @@ def name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
     places = spread([wanted[n] for n in order], LINE, box.y0 * scale, box.y1 * scale)
     for name, place in zip(order, places, strict=True):
         height = axes.transAxes.inverted().transform((box.x1, place / scale))[1]
-        shade = colour(name) if name in FAMILIES or name in COLOURS else SOFT
+        shade = colour(name)
         hair = {"arrowstyle": "-", "color": shade, "linewidth": 0.6, "relpos": (0, 0.5)}
         axes.annotate(
             FAMILIES.get(name, name),
@@ -222,7 +224,7 @@ def _first(block: Sequence[float]) -> float:
 
 
 def colour(family: str) -> str:
-    return COLOURS.get(family, "#9a8f80")
+    return COLOURS.get(family, SOFT)
 
 
 def missing(axes: Axes) -> None:

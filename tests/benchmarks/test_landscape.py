@@ -35,10 +35,22 @@ class Runner:
         raise NotImplementedError
 
 
-def test_families() -> None:
-    names = ("lms3", "dpmpp_2m_exact", "dpmpp_3s", "dpm_2", "unipc3_bh1", "ddim", "heun")
-    found = [family(name) for name in names]
-    assert found == ["lms", "dpmpp_m", "dpmpp_s", "dpm", "unipc", "ddim", "heun"]
+@pytest.mark.parametrize(
+    ("solver", "expected"),
+    [
+        ("lms3", "lms"),
+        ("dpmpp_2m_exact", "dpmpp_m"),
+        ("dpmpp_3s", "dpmpp_s"),
+        ("dpm_2", "dpm_s"),
+        ("dpm_2m", "dpm_m"),
+        ("dpmpp_fast", "dpmpp_s"),
+        ("deis_t2", "deis"),
+        ("unipc3_bh1", "unipc"),
+        ("ddim", "ddim"),
+    ],
+)
+def test_families(solver: str, expected: str) -> None:
+    assert family(solver) == expected
 
 
 def test_no_stochastic_solver_and_no_plan_twice() -> None:
