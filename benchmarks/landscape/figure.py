@@ -43,7 +43,7 @@ Points = dict[str, list[dict[str, Any]]]
 
 def draw(results: Path, target: Path) -> None:
     """Everything that has been measured; an empty panel says what is missing."""
-    style = {"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK}
+    style: dict[Any, Any] = {"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK}
     with mpl.rc_context(style):
         figure = Figure(figsize=(15.5, 10.4), dpi=110, facecolor="white")
         for column, model in enumerate(MODELS):
@@ -68,7 +68,11 @@ def errors(axes: Axes, results: Path, model: str) -> None:
         curve(axes, name, points, "error")
     for name, points in best(rivals(results, model), "error").items():
         x, y = [p["evaluations"] for p in points], [p["error"] for p in points]
-        looks = {"color": colour(name), "markerfacecolor": "none", "markeredgewidth": 1.1}
+        looks: dict[str, Any] = {
+            "color": colour(name),
+            "markerfacecolor": "none",
+            "markeredgewidth": 1.1,
+        }
         axes.plot(x, y, "o", markersize=7.5, zorder=4, **looks)
     values = [p["error"] for points in lines.values() for p in points]
     low, high = min([*values, floor]) * 0.75, min(max(values), 0.6) * 1.25

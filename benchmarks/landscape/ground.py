@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -55,7 +55,8 @@ class Ground:
         facts = (model_fingerprint(model)[:8], coarse.fingerprint()[:8], fine.fingerprint()[:8])
         path = folder / f"ends-{name}-{count}-{'-'.join(facts)}.npz"
         if not path.exists():
-            ends = {k: _ends(model, p, seeds, cond) for k, p in (("end", coarse), ("fine", fine))}
+            plans = {"end": coarse, "fine": fine}
+            ends: Any = {name: _ends(model, plan, seeds, cond) for name, plan in plans.items()}
             with atomic(path) as file:
                 np.savez_compressed(file, **ends)
         with np.load(path) as held:
