@@ -68,12 +68,8 @@ def errors(axes: Axes, results: Path, model: str) -> None:
         curve(axes, name, points, "error")
     for name, points in best(rivals(results, model), "error").items():
         x, y = [p["evaluations"] for p in points], [p["error"] for p in points]
-        looks: dict[str, Any] = {
-            "color": colour(name),
-            "markerfacecolor": "none",
-            "markeredgewidth": 1.1,
-        }
-        axes.plot(x, y, "o", markersize=7.5, zorder=4, **looks)
+        looks: dict[str, Any] = {"color": colour(name), "markeredgewidth": 1.1}
+        axes.plot(x, y, "o", markersize=7.5, markerfacecolor="none", zorder=4, **looks)
     values = [p["error"] for points in lines.values() for p in points]
     low, high = min([*values, floor]) * 0.75, min(max(values), 0.6) * 1.25
     axes.set_yscale("log")
