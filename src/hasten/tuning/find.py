@@ -9,7 +9,6 @@ samples; whether samples stay as good is for `tune` to prove.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from hasten.core.fingerprint import fingerprint
 from hasten.core.model import Model
 from hasten.errors import BudgetError, RunError
 from hasten.recipe import Recipe
@@ -31,7 +31,7 @@ from hasten.tuning.space import Scored, tactics
 from hasten.tuning.speeds import Speeds, measure_speeds
 from hasten.tuning.strategies import STRATEGIES, Care, Space, Trial
 from hasten.tuning.strategies.trial import best
-from hasten.tuning.teacher import Teacher, converged_plan, teach
+from hasten.tuning.teacher import Teacher, converged_plan, kept
 
 TRAIN, VALID, FRESH = 96, 64, 128
 """Trajectories to search on, to choose on, and to report on."""
@@ -111,7 +111,7 @@ def find_plan(
     if trials < 1:
         raise BudgetError(f"{trials} trials", hint="at least 1; 150 are usual")
     finder = _Finder(model, guidance, conditions, seed, Journal(journal), say or _silent)
-    finder.begin(f"{model_fingerprint(model)}|{evaluations}|{strategy}|{guidance}|{batch}|{seed}")
+    finder.begin(f"{evaluations}|{strategy}|{guidance}|{batch}|{seed}")
     chosen = STRATEGIES[strategy]
     options = tactics(model) if chosen.reuses else []
     bench = finder.bench(options, batch, speeds)
@@ -149,10 +149,11 @@ class _Finder:
         self._model, self._guidance, self._seed = model, guidance, seed
         self._conditions = uniform_classes(model) if conditions is None else conditions
         self._journal, self._say = journal, say
+        self._identity = model_fingerprint(model)
 
     def begin(self, facts: str) -> None:
         """Refuse a journal of another search."""
-        mine = hashlib.sha256(facts.encode()).hexdigest()[:16]
+        mine = fingerprint([self._identity, facts])
         if self._journal.remember("search", lambda: mine) != mine:
             raise RunError(
                 "this file remembers a search of another model or with other settings",
@@ -162,14 +163,16 @@ class _Finder:
 
     @functools.cache  # noqa: B019 (a finder lives as long as its search)
     def teacher(self, name: str, count: int) -> Teacher:
-        """Converged trajectories; made anew when a search goes on, which takes seconds."""
+        """Converged trajectories, kept beside the journal for all searches in its folder."""
         self._say(0.0, f"converged trajectories ({name}, {count})")
         seeds = stream(self._seed, f"plan-{name}", count)
-        return teach(
+        return kept(
+            self._journal.path.parent / "trajectories",
             self._model,
             converged_plan(self._model.process),
             seeds,
             self._conditions(seeds),
+            identity=self._identity,
             guidance=self._guidance,
             batch=CHUNK,
         )

@@ -85,7 +85,10 @@ class Candidate:
     @property
     def held(self) -> tuple[bool, ...]:
         """Which steps are held."""
-        return tuple(not entry.full for entry in self.spec.column)
+        plan = self.recipe.plan
+        if isinstance(plan, Plan):
+            return tuple(not row.reuse.full for row in plan.rows if row.slot == 0)
+        return tuple(not entry.full for entry in plan.column)
 
     @property
     def label(self) -> str:

@@ -8,7 +8,6 @@ speeds ─► teacher ─► stock samplers ─► own plans ─► finalists �
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,7 +33,7 @@ from hasten.tuning.space import Scored, tactics
 from hasten.tuning.speeds import Speeds, measure_speeds
 from hasten.tuning.stages import Judging, samples_needed
 from hasten.tuning.standard import settle
-from hasten.tuning.teacher import Teacher, converged_plan, teach
+from hasten.tuning.teacher import Teacher, converged_plan, kept
 
 OWN_SAMPLES = 2000
 """Converged samples drawn as reference when there are no data."""
@@ -130,16 +129,17 @@ class Study:
         recipe = self.references[better]
         if recipe.resolve(self.model.process).stochastic:
             better, recipe = "converged", self.converged  # there is no path where noise is drawn
-        facts = f"{self.fingerprint}|{recipe.fingerprint()}|{seeds}|{settings.guidance}"
-        file = f"teacher-{hashlib.sha256(facts.encode()).hexdigest()[:20]}.npz"
-        path = self.folder.cache / file
-        if path.exists():
-            return Teacher.load(path, seeds, cond, self.model.device)
         self.progress("teacher", 0.0, f"{better} trajectories ({name}, {len(seeds)})")
-        plan = recipe.resolve(self.model.process)
-        found = teach(self.model, plan, seeds, cond, guidance=settings.guidance, batch=CHUNK)
-        self.folder.write_arrays(f"cache/{file}", found.arrays())
-        return found
+        return kept(
+            self.folder.cache,
+            self.model,
+            recipe.resolve(self.model.process),
+            seeds,
+            cond,
+            identity=self.fingerprint,
+            guidance=settings.guidance,
+            batch=CHUNK,
+        )
 
     def _court(self, data: Tensor | None) -> Court:
         given = data if data is not None else self.folder.reference

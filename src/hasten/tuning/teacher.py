@@ -8,10 +8,11 @@ way there.
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.core.process import Process
 from hasten.errors import ModelError
+from hasten.files import atomic
 from hasten.solvers import SOLVERS, loop
 from hasten.solvers.build import build
 from hasten.solvers.noise import start_noise
@@ -117,6 +119,40 @@ class Teacher:
             weight = np.prod((place - others) / (knots[i] - others))
             total.add_(self.path[first + i], alpha=float(weight))
         return total.mul_(float(np.sqrt(1 + sigma**2)))
+
+
+def kept(
+    folder: Path,
+    model: Model,
+    plan: Plan,
+    seeds: Sequence[int],
+    cond: Tensor | None,
+    *,
+    identity: str,
+    guidance: float = 1.0,
+    batch: int = 64,
+) -> Teacher:
+    """`teach`, or the same trajectories from a folder where they were kept.
+
+    Args:
+        folder: Where they are kept, each set under a name of its own; made if missing.
+        model: Whose trajectories.
+        plan: As for `teach`.
+        seeds: Which.
+        cond: Their conditions as the user gives them.
+        identity: Fingerprint of the model.
+        guidance: Weight where a row states none.
+        batch: Most samples in one pass.
+    """
+    facts = f"{identity}|{plan.fingerprint()}|{list(seeds)}|{guidance}"
+    path = folder / f"teacher-{hashlib.sha256(facts.encode()).hexdigest()[:20]}.npz"
+    if path.exists():
+        return Teacher.load(path, seeds, cond, model.device)
+    found = teach(model, plan, seeds, cond, guidance=guidance, batch=batch)
+    arrays: dict[str, Any] = {**found.arrays()}
+    with atomic(path) as file:
+        np.savez_compressed(file, **arrays)
+    return found
 
 
 def teach(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hasten.tuning.strategies import autodiffusion, gits, joint, learned, usf
+from hasten.tuning.strategies import autodiffusion, gits, joint, learned, sequential, usf
 from hasten.tuning.strategies.trial import Care, Space, Strategy, Trial
 
 __all__ = ["STRATEGIES", "Care", "Space", "Strategy", "Trial"]
@@ -17,6 +17,13 @@ __all__ = ["STRATEGIES", "Care", "Space", "Strategy", "Trial"]
 _ALL = (
     Strategy(
         "joint", joint.propose, "ours", "levels, coefficients and held rows at once", reuses=True
+    ),
+    Strategy(
+        "sequential",
+        sequential.propose,
+        "ours",
+        "levels and coefficients first, held rows after",
+        reuses=True,
     ),
     Strategy(
         "learned",

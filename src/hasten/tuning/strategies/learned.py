@@ -45,9 +45,11 @@ def refine_best(space: Space, steps: int) -> Generator[Sequence[Trial], list[Sco
     return best([*refined, *fitted], REFINED)
 
 
-def learn_best(scored: Sequence[Scored], count: int) -> Search:
-    """The best learned as a whole."""
-    yield [Trial(each.candidate, Care.LEARN, each.plan) for each in best(scored, count)]
+def learn_best(
+    scored: Sequence[Scored], count: int
+) -> Generator[Sequence[Trial], list[Scored], list[Scored]]:
+    """The best learned as a whole; returns what they came to."""
+    return (yield [Trial(each.candidate, Care.LEARN, each.plan) for each in best(scored, count)])
 
 
 def beginnings(space: Space, steps: int) -> list[Floats]:
