@@ -138,8 +138,8 @@ def totals(plan: Plan) -> dict[str, str]:
     return {
         "plan": plan.label or "own plan",
         "evaluations": f"{plan.nfe}: {kinds(plan)}",
-        "earlier outputs": f"up to {memory(forms)} in one combination",
-        "noise": f"drawn for {drawn} combinations" if drawn else "none after the start",
+        "earlier outputs": f"up to {memory(forms)} in one input",
+        "noise": f"drawn in {drawn} rows" if drawn else "none after the start",
         "fingerprint": plan.fingerprint(),
     }
 
