@@ -30,7 +30,7 @@ PlanName: TypeAlias = Annotated[str, typer.Argument(metavar="PLAN", help=_WHAT, 
 ForModel: TypeAlias = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODEL]",
+        metavar="MODEL",
         help="Whose process makes rows of a short form; recipes with rows need none.",
         show_default=False,
     ),
@@ -92,7 +92,7 @@ def diff(
 
 @app.command()
 def plot(
-    plans: Annotated[list[str], typer.Argument(metavar="PLAN...", help=_WHAT, show_default=False)],
+    plans: Annotated[list[str], typer.Argument(metavar="PLAN", help=_WHAT, show_default=False)],
     model: Annotated[
         str | None,
         typer.Option(
