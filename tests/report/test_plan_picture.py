@@ -178,6 +178,20 @@ def test_zero_is_on_the_axis_to_the_right_of_all_levels() -> None:
     assert ticks[-1] < 0.01
 
 
+def test_plans_written_by_hand_may_be_odd() -> None:
+    """Slots that begin anywhere, a sample of noise alone, levels asked twice, a $ in the name."""
+    rows = (Row(2.0, Combination(1.0), 0, 1), Row(2.0, Combination(1.0), 0, 40))
+    plans = [
+        (r"$\frac$", Plan(rows, Combination(1.0))),
+        ("$", Plan(rows[:1] * 2, Combination(0.0, ((1, 0.0),)))),
+    ]
+    figure = picture(plans)
+    assert {r"$\frac$", "$"} <= {t.get_text() for t in texts(figure)}
+    assert marks(figure, "o") == 4 + 1
+    with svg.style(svg.LIGHT):
+        assert svg.standalone(figure, "png")
+
+
 @pytest.mark.parametrize(
     ("form", "head"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
 )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -85,11 +85,11 @@ class Lane:
         """The lane of a plan, given where noise levels lie, and where the sample does."""
         forms = short_forms(plan)
         places = (*(place(row.sigma) for row in plan.rows), end)
-        slots = (*(row.slot for row in plan.rows), 0)
+        slots = (*(row.slot for row in plan.rows), _slots(plan)[0])
         in_lines = itertools.pairwise(sorted(zip(slots, places, strict=True)))
         gaps = [b - a for (line, a), (other, b) in in_lines if line == other]
-        deep = max(_back(row, term) for row, form in enumerate(forms) for term in outputs(form))
-        return cls(name, plan, forms, places, deep, min(gaps))
+        back = [_back(row, term) for row, form in enumerate(forms) for term in outputs(form)]
+        return cls(name, plan, forms, places, max(back, default=0), min(gaps, default=math.inf))
 
     @property
     def written(self) -> bool:
@@ -101,17 +101,12 @@ class Lane:
         """Width and height of a cell; many cells are lower."""
         if self.written:
             return 14.0, 13.0
-        return max(2.5, min(11.0, self.apart - 1.4)), max(3.0, min(9.0, 60 / self.deep))
+        return max(2.5, min(11.0, self.apart - 1.4)), max(3.0, min(9.0, 60 / max(self.deep, 1)))
 
     @property
     def mark(self) -> float:
         """Size of a mark."""
         return max(3.0, min(9.0, 0.78 * self.apart))
-
-    @property
-    def lines(self) -> int:
-        """Lines of marks."""
-        return 1 + max(row.slot for row in self.plan.rows)
 
     @property
     def line(self) -> float:
@@ -121,7 +116,7 @@ class Lane:
     @property
     def height(self) -> float:
         """Of everything."""
-        return _NAME + self.line * self.lines + _GAP
+        return _NAME + self.line * len(_slots(self.plan)) + _GAP
 
 
 def draw(plans: Sequence[tuple[str, Plan]], model: str = "") -> Figure:
@@ -189,7 +184,8 @@ def _place(axes: Axes, plans: Sequence[tuple[str, Plan]]) -> tuple[Callable[[flo
 
 def _lane(board: Axes, lane: Lane, top: float) -> None:
     _headline(board, lane, top - 14)
-    heights = [top - _NAME - _MARK / 2 - slot * lane.line for slot in range(lane.lines)]
+    first = top - _NAME - _MARK / 2
+    heights = {slot: first - line * lane.line for line, slot in enumerate(_slots(lane.plan))}
     _threads(board, lane, heights)
     for index, row in enumerate(lane.plan.rows):
         _, look = _LOOKS[row.reuse.kind]
@@ -204,8 +200,8 @@ def _lane(board: Axes, lane: Lane, top: float) -> None:
             **look,
         )
         _below(board, lane, index, heights[row.slot])
-    _dot(board, lane.places[-1], heights[0], **_SAMPLE)
-    _below(board, lane, lane.plan.nfe, heights[0])
+    _dot(board, lane.places[-1], first, **_SAMPLE)
+    _below(board, lane, lane.plan.nfe, first)
 
 
 def _dot(board: Axes, x: float, y: float, **look: Any) -> None:
@@ -234,13 +230,14 @@ def _headline(board: Axes, lane: Lane, y: float) -> None:
             label.remove()
 
 
-def _threads(board: Axes, lane: Lane, heights: Sequence[float]) -> None:
+def _threads(board: Axes, lane: Lane, heights: Mapping[int, float]) -> None:
     """The run from noise to data, and what joins the evaluations of one step."""
     rows, places = lane.plan.rows, lane.places
-    last = max(x for row, x in zip(rows, places, strict=False) if not row.slot)
-    board.plot([places[0], last], [heights[0]] * 2, color=LIGHT[HAIR], linewidth=1.2)
+    slot, y = next(iter(heights.items()))
+    last = max(x for row, x in zip(rows, places, strict=False) if row.slot == slot)
+    board.plot([places[0], last], [y] * 2, color=LIGHT[HAIR], linewidth=1.2)
     dots = (0, (1.5, 2.5))  # the step to 0 is not to scale
-    board.plot([last, places[-1]], [heights[0]] * 2, color=LIGHT[SOFT], linewidth=1, linestyle=dots)
+    board.plot([last, places[-1]], [y] * 2, color=LIGHT[SOFT], linewidth=1, linestyle=dots)
     before: dict[int, tuple[float, float]] = {}
     for row, x in zip(rows, places, strict=False):
         here = (x, heights[row.slot])
@@ -293,13 +290,20 @@ def _cell(
     )
 
 
+def _slots(plan: Plan) -> list[int]:
+    """A line of marks for each, from the top."""
+    return sorted({row.slot for row in plan.rows})
+
+
 def _back(row: int, term: Term) -> int:
     """How many evaluations ago an output was made."""
     return row - term.index
 
 
 def _write(board: Axes, x: float, y: float, text: str, **looks: Any) -> Annotation:
-    return board.annotate(text, (x, y), annotation_clip=False, **{"color": LIGHT[SOFT], **looks})
+    looks = {"color": LIGHT[SOFT], **looks}
+    # a $ in a file's name is no formula
+    return board.annotate(text, (x, y), annotation_clip=False, parse_math=False, **looks)
 
 
 def _edges(board: Axes, text: Annotation) -> tuple[float, float]:
