@@ -117,3 +117,22 @@ def test_a_plan_without_structure_is_carried_out_as_it_stands() -> None:
 def test_programs_are_compiled_once() -> None:
     first = compile_plan(build(SOLVERS["heun"], [2.0, 1.0]))
     assert compile_plan(build(SOLVERS["heun"], [2.0, 1.0])) is first
+
+
+@pytest.mark.parametrize("name", list(SOLVERS))
+def test_ties_may_go_to_the_newest_input(name: str) -> None:
+    """It is the same plan in as many terms, and the early rows begin where the later ones do."""
+    plan = stock_plan(EDM(), name, "karras", 8)
+    shortest, newest = compile_plan(plan), compile_plan(plan, newest=True)
+    pairs = zip(_expand(plan, shortest), _expand(plan, newest), strict=True)
+    for (row, (a, b)), terms, others in zip(
+        enumerate(pairs),
+        (*shortest.inputs, shortest.result),
+        (*newest.inputs, newest.result),
+        strict=True,
+    ):
+        size = np.abs(a).max()
+        assert np.abs(a - b).max() < 1e-12 * max(size, 1), row
+        assert len(terms) == len(others)
+        if len(others) > 2 and row > 1 and plan.rows[row - 1].step:
+            assert others[0][0] > 0, "not from the start"

@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from hasten.cli import checking, data, exporting, listing, measuring, sampling, training, tuning
+from hasten.cli import (
+    checking,
+    data,
+    exporting,
+    listing,
+    measuring,
+    plans,
+    sampling,
+    training,
+    tuning,
+)
 from hasten.cli.talk import Guarded
 
 app = typer.Typer(
@@ -62,6 +72,7 @@ for command, summary in (
 ):
     app.command(short_help=summary)(command)
 app.add_typer(data.app, name="data")
+app.add_typer(plans.app, name="plan")
 
 
 def main() -> None:

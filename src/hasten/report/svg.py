@@ -1,14 +1,15 @@
-"""Figures as inline SVG that take their colours and letters from the page.
+"""Figures as inline SVG that take their colours and letters from the page; or as files.
 
 matplotlib knows no style sheets, so drawings use stand-in colours; on the way out each becomes a
-CSS variable, and the page's light and dark themes colour text and plots alike.
+CSS variable, and the page's light and dark themes colour text and plots alike. A picture in a file
+of its own has no page: it takes the light theme's colours.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,6 +36,16 @@ _VARIABLES = {
     PAPER: "var(--paper)",
     WASH: "var(--wash)",
 }
+
+LIGHT: Mapping[str, str] = {
+    INK: "#1d1b18",
+    SOFT: "#716c64",
+    HAIR: "#e2ded6",
+    ACCENT: "#0b6e63",
+    PAPER: "#fdfcfa",
+    WASH: "#eef5f2",
+}
+"""The page's light theme (`page.css`), for pictures in files of their own."""
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -66,10 +77,36 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """Draw in the page's style; matplotlib's own settings come back afterwards."""
-    with mpl.rc_context(_STYLE):
+def style(colours: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Draw in the page's style; matplotlib's own settings come back afterwards.
+
+    Args:
+        colours: What the stand-ins become at once (`LIGHT`); None leaves them to `inline`.
+    """
+    theme = {key: (colours or {}).get(str(value), value) for key, value in _STYLE.items()}
+    with mpl.rc_context(theme):
         yield
+
+
+def standalone(figure: Figure, form: str) -> bytes:
+    """The figure as the content of a file of its own, on the light theme's ground.
+
+    Args:
+        figure: Drawn under ``style(LIGHT)``.
+        form: ``png`` (two dots a page pixel), ``svg`` or ``pdf``; letters in the latter two are
+            outlines, so that they look alike everywhere.
+    """
+    buffer = io.BytesIO()
+    silent: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "hasten"}):
+        figure.savefig(
+            buffer,
+            format=form,
+            dpi=144 if form == "png" else 72,
+            facecolor=LIGHT[PAPER],
+            metadata=silent.get(form),
+        )
+    return buffer.getvalue()
 
 
 def canvas(width: float, height: float) -> Figure:

@@ -70,8 +70,14 @@ class Program:
 
 
 @functools.lru_cache(maxsize=32)
-def compile_plan(plan: Plan) -> Program:
-    """The program of a plan."""
+def compile_plan(plan: Plan, *, newest: bool = False) -> Program:
+    """The program of a plan.
+
+    Args:
+        plan: What to carry out.
+        newest: Where two forms have equally many terms, take the one that begins at the newest
+            input: then the first rows of a solver read like its later ones.
+    """
     rows = len(plan.rows)
     combinations = [*(row.input for row in plan.rows), plan.result]
     noises = tuple(dict.fromkeys(noise for c in combinations for noise, _ in c.noise))
@@ -80,7 +86,7 @@ def compile_plan(plan: Plan) -> Program:
     # a unit of the starting point is as large as its noise level; outputs and noise are about 1
     size = np.ones(table.shape[1])
     size[0] = plan.rows[0].sigma
-    forms = [_cheapest(table, row, size) for row in range(rows + 1)]
+    forms = [_cheapest(table, row, size, newest) for row in range(rows + 1)]
     # table columns to registers: outputs and noises make room for the inputs
     terms = [
         (
@@ -108,7 +114,7 @@ def _dense(c: Combination, places: dict[Noise, int], width: int) -> Floats:
     return dense
 
 
-def _cheapest(table: Floats, row: int, size: Floats) -> tuple[Terms, Terms]:
+def _cheapest(table: Floats, row: int, size: Floats, newest: bool) -> tuple[Terms, Terms]:
     """The form of a row with the fewest terms: multiples of earlier inputs, and what remains."""
     scale = float((np.abs(table[row]) * size).max(initial=np.finfo(np.float64).tiny))
     bases, factors = list[int](), np.zeros(0)
@@ -119,7 +125,8 @@ def _cheapest(table: Floats, row: int, size: Floats) -> tuple[Terms, Terms]:
         left = table[row] - more_factors @ table[more_bases]
         left = np.where(np.abs(left) * size > NEGLIGIBLE * scale, left, 0.0)
         terms = len(more_bases) + int(np.count_nonzero(left))
-        if terms < count:
+        tie = terms == count and not bases and more_bases != [0]  # x[0] is the start, as a rule
+        if terms < count or (newest and tie):
             bases, factors, remainder, count = more_bases, more_factors, left, terms
     return (
         tuple(zip(bases, factors.tolist(), strict=True)),
