@@ -1,5 +1,7 @@
 """``hasten plan``: what a plan does row by row, what differs between two, a picture of several.
 
+`hasten.cli.finding` has the command that searches one.
+
 A PLAN is a recipe file, the name of a recipe that comes with the model, or ``solver:grid:steps``.
 """
 
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from hasten.cli import choices, subjects, talk
+from hasten.cli import choices, finding, subjects, talk
 from hasten.errors import PlanError, RecipeError
 from hasten.files import atomic_write_bytes, check_writable
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from hasten.recipe import PlanSpec
     from hasten.report.plan_diff import Difference
 
-app = typer.Typer(no_args_is_help=True, help="Read, compare and draw sampling plans.")
+app = typer.Typer(no_args_is_help=True, help="Find, read, compare and draw sampling plans.")
+app.command()(finding.find)
 
 _FORMS = (".png", ".svg", ".pdf")
 
