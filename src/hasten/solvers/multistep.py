@@ -7,7 +7,6 @@ e the noise the net sees, these are the classical methods of Adams and Bashforth
 # ruff: noqa: N806 (the papers' letters)
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -68,15 +67,16 @@ def ipndm_v() -> Solver:
 
     def step(x: V, run: Run[V], i: int) -> V:
         s, t = run.sigmas[i], run.sigmas[i + 1]
-        known = latest(Evaluation(s, x, run.denoise(x, s)), run.past, 3, None)
+        now = Evaluation(s, x, run.denoise(x, s))
+        known = latest(now, run.past, 3, None)
         x = _adams_bashforth(x, known, t)
         if len(known) < 3:
             return x
-        levels = [t, *(evaluation.sigma for evaluation in known)]
-        h, h1, h2 = (high - low for low, high in itertools.pairwise(levels))
+        once, twice = known[1:]
+        h, h1, h2 = s - t, once.sigma - s, twice.sigma - once.sigma
         R = h * (h + h1) / (h1 * (h1 + h2))
-        e, e1, e2 = (evaluation.slope for evaluation in known)
-        return x + (t - s) * (1 - R) / 2 * (e - (1 + h1 / h2) * e1 + h1 / h2 * e2)
+        bend = now.slope - (1 + h1 / h2) * once.slope + h1 / h2 * twice.slope
+        return x - h * (1 - R) / 2 * bend
 
     return Solver("ipndm3_v", step, 1, 3, "Zhang and Chen 2023, as diff-sampler has it")
 
