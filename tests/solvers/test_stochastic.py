@@ -219,9 +219,11 @@ def _path() -> Brownian:
 def test_more_rows_follow_the_same_path(name: str) -> None:
     """The same of plans, whose paths differ in depth. The median: a few samples change modes."""
     model = mixture_model(dtype=torch.float64)
-    ends = [run(model, stock_plan(model.process, name, "logsnr", n), SEEDS) for n in (50, 100, 200)]
-    coarse, fine = ((a - b).norm(dim=1).median().item() for a, b in itertools.pairwise(ends))
-    assert fine < coarse < 0.2 * (ends[0] - ends[0].roll(1, 0)).norm(dim=1).median().item()
+    one, other = (
+        run(model, stock_plan(model.process, name, "logsnr", n), SEEDS) for n in (50, 150)
+    )
+    apart = (one - other).norm(dim=1).median().item()
+    assert apart < 0.05 * (one - one.roll(1, 0)).norm(dim=1).median().item()
 
 
 @pytest.mark.parametrize("scale", [1.0, 1.003])
