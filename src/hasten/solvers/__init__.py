@@ -14,6 +14,7 @@ from types import MappingProxyType
 from hasten.core.plan import Plan, Reuse
 from hasten.core.process import Process
 from hasten.errors import PlanError
+from hasten.solvers.adaptive import Pilot, adaptive_plan, pilot
 from hasten.solvers.build import Evaluation, Run, Solver, Vector, build
 from hasten.solvers.deis import deis_t
 from hasten.solvers.exponential import dpm_2m, dpmpp_2m, dpmpp_3m, exponential
@@ -39,9 +40,11 @@ __all__ = [
     "Brownian",
     "Evaluation",
     "Grid",
+    "Pilot",
     "Run",
     "Solver",
     "Vector",
+    "adaptive_plan",
     "build",
     "churn",
     "ddim",
@@ -56,6 +59,7 @@ __all__ = [
     "ipndm",
     "ipndm_v",
     "lms",
+    "pilot",
     "run",
     "sample",
     "start_noise",
