@@ -118,7 +118,7 @@ def test_rejected_steps_are_counted_by_what_they_cost() -> None:
 @pytest.mark.parametrize("order", [2, 3])
 def test_step_control_is_the_formula(order: int, size: float) -> None:
     """The first step by hand, at tolerances that make its error ``size``."""
-    model, s = mixture_model(EDM(sigma_max=3.0), dtype=torch.float64), 3.0
+    model, s = mixture_model(EDM(sigma_max=0.5), dtype=torch.float64), 0.5
     t = s * math.exp(-FIRST)
 
     def step(name: str) -> Tensor:

@@ -1,7 +1,8 @@
 """How to sample: solvers, time grids, noise, and the one executor.
 
-``grids`` says where a sampler asks the net; ``one_step``, ``multistep`` and ``stochastic`` how it
-goes from one noise level to the next, as step functions in the papers' letters. ``build`` runs a
+``grids`` says where a sampler asks the net; ``one_step``, ``multistep``, ``exponential``, ``deis``,
+``unipc`` and ``stochastic`` how it goes from one noise level to the next, as step functions in the
+papers' letters; ``adaptive`` finds a grid by error control on a pilot batch. ``build`` runs a
 step function on basis vectors and writes the rows of a plan, ``program`` finds the cheapest way to
 carry them out, ``loop`` carries them out. ``noise`` is keyed by seed and noise level.
 """
