@@ -19,6 +19,14 @@ from hasten.solvers.exponential import ahead, exact, latest, published
 from hasten.solvers.one_step import heun_from
 
 
+class Integral(Protocol):
+    """`published` or `exact`: the integral of x0 over a step."""
+
+    def __call__(self, x: V, known: Sequence[Evaluation[V]], t: float, z: float, /) -> V:
+        """``x`` and the integral."""
+        ...
+
+
 def ddim(eta: float) -> Solver:
     """DDIM with noise: Song, Meng and Ermon 2021 (arXiv 2010.02502), eqs. 12 and 16.
 
@@ -88,26 +96,6 @@ def dpmpp_sde(eta: float = 1.0) -> Solver:
     return Solver("dpmpp_sde", step, 2, 1, "k-diffusion, after Lu et al. 2022", eta > 0)
 
 
-def _check_share(eta: float) -> None:
-    if not 0 <= eta <= 1:
-        raise PlanError(f"eta = {eta:g}", hint="0 <= eta <= 1")
-
-
-def _ancestral(s: float, t: float, eta: float) -> tuple[float, float]:
-    """The level an ancestral step goes down to, and the noise that takes it up again to ``t``."""
-    up = eta * t * math.sqrt((s - t) * (s + t)) / s
-    return (math.sqrt(t * t - up * up) if up else t), up
-
-
-def _noisy(x: V, run: Run[V], size: float, *levels: float) -> V:
-    """``x`` and the Brownian increment along equally long pieces, ``size`` times the whole one."""
-    if size:
-        size /= math.sqrt(len(levels) - 1)
-        for high, low in itertools.pairwise(levels):
-            x = x + size * run.noise(high, low)
-    return x
-
-
 def dpmpp_2m_sde(eta: float = 1.0) -> Solver:
     """SDE-DPM-Solver++(2M), midpoint form: Lu et al. 2022 (arXiv 2211.01095), section 5 and B.3.
 
@@ -155,36 +143,6 @@ def exponential_sde(p: int, eta: float = 1.0, *, lower_final: bool = True) -> So
     return _multistep(f"dpmpp_{p}m_sde_exact", p, eta, exact, lower_final)
 
 
-def _multistep(name: str, p: int, eta: float, integral: Integral, lower_final: bool) -> Solver:
-    """SDE-DPM-Solver++ on the last ``p`` evaluations.
-
-    The start decays by ``exp(-eta h)`` beyond ``t / s``, x0 is integrated over h (1 + eta) instead
-    of h, and noise fills the variance up.
-    """
-    if not eta >= 0:
-        raise PlanError(f"eta = {eta:g}", hint="eta >= 0")
-
-    def step(x: V, run: Run[V], i: int) -> V:
-        s, t = run.sigmas[i], run.sigmas[i + 1]
-        D = run.denoise(x, s)
-        if t == 0:
-            return D
-        known = latest(Evaluation(s, x, D), run.past, p, ahead(run, i, lower_final))
-        h = math.log(s / t)
-        x = integral((t / s) * math.exp(-eta * h) * x, known, t, h * (1 + eta))
-        return _noisy(x, run, t * math.sqrt(-math.expm1(-2 * eta * h)), s, t)
-
-    return Solver(name, step, 1, 1, "Lu et al. 2022, arXiv 2211.01095", eta > 0)
-
-
-class Integral(Protocol):
-    """`published` or `exact`: the integral of x0 over a step."""
-
-    def __call__(self, x: V, known: Sequence[Evaluation[V]], t: float, z: float, /) -> V:
-        """``x`` and the integral."""
-        ...
-
-
 def churn(amount: float, *, low: float = 0.0, high: float = math.inf, scale: float = 1.0) -> Solver:
     """Heun with noise added before every step: Karras et al. 2022 (arXiv 2206.00364), algorithm 2.
 
@@ -209,3 +167,45 @@ def churn(amount: float, *, low: float = 0.0, high: float = math.inf, scale: flo
     return Solver(
         "edm", step, 2, 1, "Karras et al. 2022, arXiv 2206.00364, algorithm 2", amount > 0
     )
+
+
+def _multistep(name: str, p: int, eta: float, integral: Integral, lower_final: bool) -> Solver:
+    """SDE-DPM-Solver++ on the last ``p`` evaluations.
+
+    The start decays by ``exp(-eta h)`` beyond ``t / s``, x0 is integrated over h (1 + eta) instead
+    of h, and noise fills the variance up.
+    """
+    if not eta >= 0:
+        raise PlanError(f"eta = {eta:g}", hint="eta >= 0")
+
+    def step(x: V, run: Run[V], i: int) -> V:
+        s, t = run.sigmas[i], run.sigmas[i + 1]
+        D = run.denoise(x, s)
+        if t == 0:
+            return D
+        known = latest(Evaluation(s, x, D), run.past, p, ahead(run, i, lower_final))
+        h = math.log(s / t)
+        x = integral((t / s) * math.exp(-eta * h) * x, known, t, h * (1 + eta))
+        return _noisy(x, run, t * math.sqrt(-math.expm1(-2 * eta * h)), s, t)
+
+    return Solver(name, step, 1, 1, "Lu et al. 2022, arXiv 2211.01095", eta > 0)
+
+
+def _check_share(eta: float) -> None:
+    if not 0 <= eta <= 1:
+        raise PlanError(f"eta = {eta:g}", hint="0 <= eta <= 1")
+
+
+def _ancestral(s: float, t: float, eta: float) -> tuple[float, float]:
+    """The level an ancestral step goes down to, and the noise that takes it up again to ``t``."""
+    up = eta * t * math.sqrt((s - t) * (s + t)) / s
+    return (math.sqrt(t * t - up * up) if up else t), up
+
+
+def _noisy(x: V, run: Run[V], size: float, *levels: float) -> V:
+    """``x`` and the Brownian increment along equally long pieces, ``size`` times the whole one."""
+    if size:
+        size /= math.sqrt(len(levels) - 1)
+        for high, low in itertools.pairwise(levels):
+            x = x + size * run.noise(high, low)
+    return x
