@@ -1,7 +1,7 @@
 """DEIS with polynomials in a time of one's choice; one evaluation a step.
 
 On ``dx / dsigma = e``, with e the noise the net sees, a step from ``s`` to ``t`` is the integral of
-e over sigma. DEIS (Zhang and Chen 2023, arXiv 2204.13902, eq. 15) puts a polynomial through earlier
+e over sigma. DEIS (Zhang and Chen 2023, arXiv 2204.13902) puts a polynomial through earlier
 evaluations for e. What its forms differ in is the variable of the polynomial: in sigma it is `lms`
 (rho AB), in log sigma `exponential` with the noise, and in the time of a process "t AB".
 """

@@ -105,7 +105,7 @@ def dpmpp_2m_sde(eta: float = 1.0) -> Solver:
         eta: Share of the noise; 0 is DPM-Solver++(2M).
 
     Raises:
-        PlanError: If ``eta`` is negative.
+        PlanError: If ``eta`` is negative or infinite.
     """
     return _multistep("dpmpp_2m_sde", 2, eta, published, False)
 
@@ -121,7 +121,7 @@ def dpmpp_3m_sde(eta: float = 1.0, *, lower_final: bool = True) -> Solver:
         lower_final: Whether the last steps use fewer evaluations, one in the last.
 
     Raises:
-        PlanError: If ``eta`` is negative.
+        PlanError: If ``eta`` is negative or infinite.
     """
     return _multistep("dpmpp_3m_sde", 3, eta, published, lower_final)
 
@@ -138,7 +138,7 @@ def exponential_sde(p: int, eta: float = 1.0, *, lower_final: bool = True) -> So
         lower_final: Whether the last steps use fewer too, one in the last.
 
     Raises:
-        PlanError: If ``eta`` is negative.
+        PlanError: If ``eta`` is negative or infinite.
     """
     return _multistep(f"dpmpp_{p}m_sde_exact", p, eta, exact, lower_final)
 
@@ -175,8 +175,8 @@ def _multistep(name: str, p: int, eta: float, integral: Integral, lower_final: b
     The start decays by ``exp(-eta h)`` beyond ``t / s``, x0 is integrated over h (1 + eta) instead
     of h, and noise fills the variance up.
     """
-    if not eta >= 0:
-        raise PlanError(f"eta = {eta:g}", hint="eta >= 0")
+    if not 0 <= eta < math.inf:
+        raise PlanError(f"eta = {eta:g}", hint="0 <= eta < infinity")
 
     def step(x: V, run: Run[V], i: int) -> V:
         s, t = run.sigmas[i], run.sigmas[i + 1]
