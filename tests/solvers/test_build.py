@@ -33,7 +33,8 @@ def test_heun_has_two_rows_a_step_but_one_in_the_last() -> None:
 @pytest.mark.parametrize("solver", SOLVERS.values(), ids=lambda solver: solver.name)
 def test_declared_evaluations_and_noise(solver: Solver) -> None:
     plan = build(solver, np.geomspace(10, 0.1, 6))
-    assert plan.nfe == 6 * solver.evaluations - (solver.evaluations - 1)
+    fewer = 1 if solver.name.endswith("_fast") else 0  # in the step before the last
+    assert plan.nfe == 6 * solver.evaluations - (solver.evaluations - 1) - fewer
     assert plan.steps == 6
     assert any(row.input.noise for row in plan.rows) == solver.stochastic
 

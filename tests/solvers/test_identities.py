@@ -33,10 +33,15 @@ from hasten.solvers import (
     build,
     churn,
     ddim,
+    deis_t,
     dpmpp_2m_sde,
     dpmpp_3m,
+    dpmpp_3m_sde,
+    dpmpp_sde,
     exponential,
+    exponential_sde,
     ipndm,
+    ipndm_v,
     lms,
     run,
 )
@@ -117,10 +122,14 @@ def _apart(one: Solver, other: Solver, sigmas: np.ndarray = SIGMAS) -> float:
 def test_without_noise_stochastic_solvers_are_the_ordinary_ones() -> None:
     assert _apart(dpmpp_2m_sde(0.0), SOLVERS["dpmpp_2m"]) < 1e-12
     assert _apart(churn(0.0), SOLVERS["heun"]) < 1e-12
+    assert _apart(dpmpp_sde(0.0), SOLVERS["dpmpp_2s"]) < 1e-12
+    assert _apart(dpmpp_3m_sde(0.0), SOLVERS["dpmpp_3m"]) < 1e-12
+    for p in (1, 2, 3):
+        assert _apart(exponential_sde(p, 0.0), exponential(p)) < 1e-12
 
 
 def test_solvers_of_one_evaluation_are_euler() -> None:
-    for one in (exponential(1), exponential(1, noise=True), lms(1), ipndm(1)):
+    for one in (exponential(1), exponential(1, noise=True), lms(1), ipndm(1), deis_t(1)):
         assert _apart(one, SOLVERS["euler"]) < 1e-12
 
 
@@ -132,6 +141,96 @@ def test_the_heun_form_of_dpmpp_2m_is_the_exact_one() -> None:
     slope = (math.expm1(-h) / h + 1) / r
     assert h * now == pytest.approx(-math.expm1(-h) + slope, rel=1e-12)
     assert h * before == pytest.approx(-slope, rel=1e-12)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_deis_in_log_sigma_and_in_sigma(k: int) -> None:
+    """The same integrals by quadrature as by the formulas of the papers, wide steps included."""
+    for levels in (SIGMAS, np.array([80.0, 30.0, 9.0, 0.01, 0.002])):
+        own = deis_t(k, math.log, lower_final=False)
+        assert _apart(own, exponential(k, noise=True, lower_final=False), levels) < 1e-10
+        assert _apart(deis_t(k, float, lower_final=False), lms(k), levels) < 1e-10
+    assert _apart(deis_t(k), exponential(k, noise=True)) > 1e-3
+
+
+@pytest.mark.parametrize("end", [2.0, 0.3, 0.004])
+def test_deis_in_the_time_of_a_process_integrates_polynomials_in_it(end: float) -> None:
+    """On slopes that are a square in the linear law's time t, three evaluations are exact."""
+    from scipy.integrate import quad
+
+    law = VP(Law.LINEAR)
+
+    def slope(sigma: float) -> float:
+        return 1 - 0.7 * float(law.t_of_sigma(np.array(sigma))) ** 2
+
+    levels = [9.0, 4.0, 2.5, end]
+    context = Run[Tensor](levels[2:], lambda x, sigma: x - sigma * slope(sigma))
+    x = torch.ones(1, dtype=torch.float64)
+    context.past += [Evaluation(s, x, x - s * slope(s)) for s in levels[:2]]
+    found = context.steps(deis_t(3, lower_final=False).step, x) - x
+    exact, _ = quad(slope, 2.5, end, epsabs=1e-13, limit=200)
+    assert found.item() == pytest.approx(exact, rel=1e-11)
+
+
+def test_weights_of_dpm_solver_with_noise_are_those_of_the_paper() -> None:
+    """Lu et al. 2022a in the authors' code, with the whole third term: 2M and 3M on the noise."""
+    s2, s1, s, t = 9.0, 5.0, 3.0, 2.0
+    x, D0, D1, D2 = torch.randn(4, 8, 2, dtype=torch.float64)  # noqa: N806
+
+    def one_step(solver: Solver) -> Tensor:
+        context = Run[Tensor]([s, t], lambda *_: D0)
+        context.past += [Evaluation(s2, x, D2), Evaluation(s1, x, D1)]
+        return context.steps(solver.step, x)
+
+    h = math.log(s / t)
+    r0, r1 = math.log(s1 / s) / h, math.log(s2 / s1) / h
+    e0, e1, e2 = (x - D0) / s, (x - D1) / s1, (x - D2) / s2
+    first, before = (e0 - e1) / r0, (e1 - e2) / r1
+    p1 = math.expm1(h)
+    p2 = p1 / h - 1
+    p3 = p2 / h - 0.5
+    plain = x - t * p1 * e0
+    second = (first - before) / (r0 + r1)
+    third = plain - t * p2 * (first + r0 * second) - t * p3 * 2 * second
+    for solver, paper in (
+        (SOLVERS["dpm_2m"], plain - t * p1 / 2 * first),
+        (exponential(2, noise=True, lower_final=False), plain - t * p2 * first),
+        (exponential(3, noise=True, lower_final=False), third),
+    ):
+        assert (one_step(solver) - paper).abs().max().item() < 1e-12
+
+
+def test_ipndm_v_has_the_coefficients_of_diff_sampler() -> None:
+    s2, s1, s, t = 9.0, 5.0, 3.0, 2.0
+    x, D0, D1, D2 = torch.randn(4, 8, 2, dtype=torch.float64)  # noqa: N806
+    context = Run[Tensor]([s, t], lambda *_: D0)
+    context.past += [Evaluation(s2, x, D2), Evaluation(s1, x, D1)]
+    found = context.steps(ipndm_v().step, x)
+    h, h1, h2 = s - t, s1 - s, s2 - s1
+    last = (1 - h / (3 * (h + h1)) * h * (h + h1) / (h1 * (h1 + h2))) / 2
+    weights = (
+        1 + h / (2 * h1) + last,
+        -h / (2 * h1) - (1 + h1 / h2) * last,
+        h1 / h2 * last,
+    )
+    slopes = ((x - D0) / s, (x - D1) / s1, (x - D2) / s2)
+    paper = x - h * sum(w * e for w, e in zip(weights, slopes, strict=True))
+    assert (found - paper).abs().max().item() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("fast", "parts"),
+    [
+        ("dpm_fast", ("dpm_3", "dpm_3", "dpm_3", "dpm_2", "ddim")),
+        ("dpmpp_fast", ("dpmpp_3s", "dpmpp_3s", "dpmpp_3s", "dpmpp_2s", "ddim")),
+    ],
+)
+def test_fast_is_steps_of_order_3_3_3_2_1(fast: str, parts: tuple[str, ...]) -> None:
+    start = x = _start()
+    levels = np.append(np.geomspace(SIGMAS[0], 0.05, 5), 0.0)
+    for name, pair in zip(parts, itertools.pairwise(levels), strict=True):
+        x = _solve(SOLVERS[name], x, np.array(pair))
+    assert (_solve(SOLVERS[fast], start, levels) - x).abs().max().item() < 1e-12
 
 
 @pytest.mark.parametrize("z", [-2.5, -0.3, 1e-3, 0.7, 3.0])
@@ -165,10 +264,12 @@ def test_the_published_third_order_term_is_half_of_the_exact_one() -> None:
     assert (exact - published).abs().max().item() > 1e-3
 
 
-@pytest.mark.parametrize("k", [2, 3, 4])
-def test_ipndm_is_adams_bashforth_on_equal_steps(k: int) -> None:
+@pytest.mark.parametrize(
+    ("solver", "k"), [(ipndm(2), 2), (ipndm(3), 3), (ipndm(4), 4), (ipndm_v(), 3)]
+)
+def test_ipndm_is_adams_bashforth_on_equal_steps(solver: Solver, k: int) -> None:
     start, levels = _start(), np.linspace(SIGMAS[0], 1.0, 12)
-    apart = _solve(ipndm(k), start, levels) - _solve(lms(k), start, levels)
+    apart = _solve(solver, start, levels) - _solve(lms(k), start, levels)
     assert apart.abs().max().item() < 1e-10
 
 

@@ -1,7 +1,8 @@
 """How to sample: solvers, time grids, noise, and the one executor.
 
-``grids`` says where a sampler asks the net; ``one_step``, ``multistep`` and ``stochastic`` how it
-goes from one noise level to the next, as step functions in the papers' letters. ``build`` runs a
+``grids`` says where a sampler asks the net; ``one_step``, ``multistep``, ``exponential``, ``deis``,
+``unipc`` and ``stochastic`` how it goes from one noise level to the next, as step functions in the
+papers' letters; ``adaptive`` finds a grid by error control on a pilot batch. ``build`` runs a
 step function on basis vectors and writes the rows of a plan, ``program`` finds the cheapest way to
 carry them out, ``loop`` carries them out. ``noise`` is keyed by seed and noise level.
 """
@@ -14,14 +15,24 @@ from types import MappingProxyType
 from hasten.core.plan import Plan, Reuse
 from hasten.core.process import Process
 from hasten.errors import PlanError
+from hasten.solvers.adaptive import Pilot, adaptive_plan, pilot
 from hasten.solvers.build import Evaluation, Run, Solver, Vector, build
-from hasten.solvers.exponential import dpmpp_2m, dpmpp_3m, exponential
+from hasten.solvers.deis import deis_t
+from hasten.solvers.exponential import dpm_2m, dpmpp_2m, dpmpp_3m, exponential
 from hasten.solvers.grids import GRIDS, Grid, explicit
 from hasten.solvers.loop import run, sample
-from hasten.solvers.multistep import ipndm, lms
+from hasten.solvers.multistep import ipndm, ipndm_v, lms
 from hasten.solvers.noise import Brownian, start_noise
-from hasten.solvers.one_step import dpm_2, dpm_3, dpmpp_2s, dpmpp_3s, euler, heun
-from hasten.solvers.stochastic import churn, ddim, ddpm_large, dpmpp_2m_sde
+from hasten.solvers.one_step import dpm_2, dpm_3, dpmpp_2s, dpmpp_3s, euler, fast, heun
+from hasten.solvers.stochastic import (
+    churn,
+    ddim,
+    ddpm_large,
+    dpmpp_2m_sde,
+    dpmpp_3m_sde,
+    dpmpp_sde,
+    exponential_sde,
+)
 from hasten.solvers.unipc import unipc
 
 __all__ = [
@@ -30,18 +41,26 @@ __all__ = [
     "Brownian",
     "Evaluation",
     "Grid",
+    "Pilot",
     "Run",
     "Solver",
     "Vector",
+    "adaptive_plan",
     "build",
     "churn",
     "ddim",
+    "deis_t",
     "dpmpp_2m_sde",
     "dpmpp_3m",
+    "dpmpp_3m_sde",
+    "dpmpp_sde",
     "explicit",
     "exponential",
+    "exponential_sde",
     "ipndm",
+    "ipndm_v",
     "lms",
+    "pilot",
     "run",
     "sample",
     "start_noise",
@@ -57,16 +76,24 @@ _ALL = (
     Solver("dpm_3", dpm_3, 3, 3, "Lu et al. 2022, arXiv 2206.00927, algorithm 2"),
     Solver("dpmpp_2s", dpmpp_2s, 2, 2, "Lu et al. 2022, arXiv 2211.01095, algorithm 1"),
     Solver("dpmpp_3s", dpmpp_3s, 3, 3, "Lu et al. 2022, arXiv 2211.01095, the authors' code"),
+    Solver("dpm_fast", fast(dpm_3, dpm_2), 3, 3, "Lu et al. 2022, arXiv 2206.00927, section 3.4"),
+    Solver("dpmpp_fast", fast(dpmpp_3s, dpmpp_2s), 3, 3, "the same split with DPM-Solver++"),
     Solver("dpmpp_2m", dpmpp_2m, 1, 2, "Lu et al. 2022, arXiv 2211.01095, algorithm 2"),
     dpmpp_3m(),
     *(exponential(p) for p in (2, 3)),
+    Solver("dpm_2m", dpm_2m, 1, 2, "Lu et al. 2022, arXiv 2206.00927, the authors' code"),
     ddim(1.0),
     Solver("ddpm_large", ddpm_large, 1, 1, "Ho, Jain and Abbeel 2020, arXiv 2006.11239", True),
+    dpmpp_sde(),
     dpmpp_2m_sde(),
+    dpmpp_3m_sde(),
+    *(exponential_sde(p) for p in (2, 3)),
     churn(40.0),
     *(lms(k) for k in (2, 3, 4)),
     *(ipndm(k) for k in (2, 3, 4)),
+    ipndm_v(),
     *(exponential(p, noise=True) for p in (2, 3)),
+    *(deis_t(k) for k in (2, 3)),
     *(unipc(p) for p in (1, 2, 3)),
     unipc(3, "bh1"),
 )

@@ -131,7 +131,7 @@ class Solver:
     Attributes:
         name: Key in `hasten.solvers.SOLVERS`.
         step: The formula.
-        evaluations: Evaluations of the net a step.
+        evaluations: Evaluations of the net a step; the last steps may do with fewer.
         order: Order of convergence on the ordinary differential equation.
         paper: Where the formula is from.
         stochastic: Whether it draws noise on the way.

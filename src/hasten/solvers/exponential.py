@@ -54,27 +54,64 @@ def dpmpp_3m(*, lower_final: bool = True) -> Solver:
         known = latest(Evaluation(s, x, D), run.past, 3, ahead(run, i, lower_final))
         if len(known) < 3:
             return _midpoint(x, known, t)
-        h = math.log(s / t)
-        r0, r1 = (math.log(b.sigma / a.sigma) / h for a, b in itertools.pairwise(known))
-        first = (1 / r0) * (known[0].D - known[1].D)
-        change = first - (1 / r1) * (known[1].D - known[2].D)
-        p1 = math.expm1(-h)
-        p2 = p1 / h + 1
-        p3 = p2 / h - 0.5
-        slope = first + (r0 / (r0 + r1)) * change
-        return (t / s) * x - p1 * D + p2 * slope - (p3 / (r0 + r1)) * change
+        return published((t / s) * x, known, t, math.log(s / t))
 
     return Solver("dpmpp_3m", step, 1, 2, "Lu et al. 2022, arXiv 2211.01095, as published")
 
 
+def published(x: V, known: Sequence[Evaluation[V]], t: float, z: float) -> V:
+    """What the authors' code puts for the integral of x0, added to ``x``.
+
+    Args:
+        x: What is left of the step's start.
+        known: One to three evaluations, newest first, from where the step starts.
+        t: Where it ends.
+        z: Its length h; with noise h (1 + eta).
+    """
+    now, h = known[0], math.log(known[0].sigma / t)
+    r = [math.log(b.sigma / a.sigma) / h for a, b in itertools.pairwise(known)]
+    p1 = math.expm1(-z)
+    x = x - p1 * now.D
+    if len(known) == 1:
+        return x
+    if len(known) == 2:
+        return x - 0.5 * p1 / r[0] * (now.D - known[1].D)
+    first = (1 / r[0]) * (now.D - known[1].D)
+    change = first - (1 / r[1]) * (known[1].D - known[2].D)
+    p2 = p1 / z + 1
+    p3 = p2 / z - 0.5
+    slope = first + (r[0] / (r[0] + r[1])) * change
+    return x + p2 * slope - (p3 / (r[0] + r[1])) * change
+
+
+def dpm_2m(x: V, run: Run[V], i: int) -> V:
+    """DPM-Solver(2M), midpoint form: Lu et al. 2022 (arXiv 2206.00927) in the authors' code.
+
+    DPM-Solver++(2M) with the noise in the place of x0. Integrated exactly, the same two evaluations
+    make `exponential` (2, noise=True), and three of them DPM-Solver(3M).
+    """
+    s, t = run.sigmas[i], run.sigmas[i + 1]
+    D = run.denoise(x, s)
+    if t == 0:
+        return D
+    known = latest(Evaluation(s, x, D), run.past, 2, None)
+    return x + (t - s) * _middle([each.slope for each in known], known, t)
+
+
 def _midpoint(x: V, known: Sequence[Evaluation[V]], t: float) -> V:
     """The midpoint step from the newest evaluation, or the first-order one if it is alone."""
-    now = known[0]
-    h, D = math.log(now.sigma / t), now.D
-    if len(known) > 1:
-        r = math.log(known[1].sigma / now.sigma) / h
-        D = (1 + 1 / (2 * r)) * D - (1 / (2 * r)) * known[1].D
-    return (t / now.sigma) * x - math.expm1(-h) * D
+    s = known[0].sigma
+    D = _middle([each.D for each in known], known, t)
+    return (t / s) * x - math.expm1(-math.log(s / t)) * D
+
+
+def _middle(values: Sequence[V], known: Sequence[Evaluation[V]], t: float) -> V:
+    """One or two values, newest first, drawn out to the middle of the step in log sigma."""
+    if len(values) == 1:
+        return values[0]
+    s = known[0].sigma
+    r = math.log(known[1].sigma / s) / math.log(s / t)
+    return (1 + 1 / (2 * r)) * values[0] - (1 / (2 * r)) * values[1]
 
 
 def exponential(p: int, *, noise: bool = False, lower_final: bool = True) -> Solver:
@@ -97,16 +134,32 @@ def exponential(p: int, *, noise: bool = False, lower_final: bool = True) -> Sol
             return D
         known = latest(Evaluation(s, x, D), run.past, p, ahead(run, i, lower_final))
         h = math.log(s / t)
-        places = [math.log(s / each.sigma) / h for each in known]
-        weights = adams_weights(places, h if noise else -h)
-        x = x if noise else (t / s) * x
-        for weight, each in zip(weights.tolist(), known, strict=True):
-            x = x + (-t * h * weight * each.slope if noise else h * weight * each.D)
+        if not noise:
+            return exact((t / s) * x, known, t, h)
+        for weight, each in zip(_adams(known, t, h), known, strict=True):
+            x = x + -t * h * weight * each.slope
         return x
 
     if noise:
         return Solver(f"deis{p}", step, 1, p, "Zhang and Chen 2023, arXiv 2204.13902, log rho")
     return Solver(f"dpmpp_{p}m_exact", step, 1, p, "Lu et al. 2022, arXiv 2211.01095, eq. 8")
+
+
+def exact(x: V, known: Sequence[Evaluation[V]], t: float, z: float) -> V:
+    """The integral of the polynomial through evaluations of x0; arguments as of `published`."""
+    for weight, each in zip(_adams(known, t, -z), known, strict=True):
+        x = x + z * weight * each.D
+    return x
+
+
+def _adams(known: Sequence[Evaluation[V]], t: float, z: float) -> list[float]:
+    """`adams_weights` of a step from ``known[0]`` to ``t``."""
+    s = known[0].sigma
+    h = math.log(s / t)
+    weights: list[float] = adams_weights(
+        [math.log(s / each.sigma) / h for each in known], z
+    ).tolist()
+    return weights
 
 
 def adams_weights(places: Sequence[float], z: float, *, relax: float = 0.0) -> NDArray[np.float64]:

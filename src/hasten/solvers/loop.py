@@ -92,7 +92,7 @@ def run(
         OutputError: If the net's x0 is not finite, naming the row and its noise level.
         PlanError: If there are no seeds, or ``cond`` or ``start`` does not fit them.
     """
-    _check_arguments(model, seeds, cond, start)
+    check_arguments(model, seeds, cond, start)
     program = compile_plan(plan)
     clock = model.clock
     clock.start()
@@ -125,14 +125,13 @@ class _Registers:
 
     def __init__(self, model: Model, program: Program, seeds: Sequence[int]) -> None:
         self._model, self._program, self._seeds = model, program, seeds
-        self._dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
         self._held: dict[int, Tensor] = {}
         self._path: Brownian | None = None
 
     def begin(self, sigma: float, start: Tensor | None) -> None:
         if start is None:
-            start = self._place(start_noise(self._seeds, self._model.shape)) * sigma
-        self.keep(0, self._place(start))
+            start = starting_point(self._model, self._seeds, sigma)
+        self.keep(0, _place(self._model, start))
 
     def keep(self, register: int, value: Tensor) -> None:
         if register in self._program.kept:
@@ -144,7 +143,7 @@ class _Registers:
 
     def combine(self, terms: Terms) -> Tensor:
         if not terms:
-            return self._place(torch.zeros(len(self._seeds), *self._model.shape))
+            return _place(self._model, torch.zeros(len(self._seeds), *self._model.shape))
         (register, weight), *others = terms
         value = self._get(register)
         if not others and weight == 1:
@@ -159,16 +158,28 @@ class _Registers:
             if self._path is None:
                 depth = depth_for(self._program.noises)
                 self._path = Brownian(self._seeds, self._model.shape, depth)
-            self._held[register] = self._place(self._path.increment(noise.high, noise.low))
+            increment = self._path.increment(noise.high, noise.low)
+            self._held[register] = _place(self._model, increment)
         return self._held[register]
 
-    def _place(self, value: Tensor) -> Tensor:
-        return value.to(self._model.device, self._dtype)
+
+def starting_point(model: Model, seeds: Sequence[int], sigma: float) -> Tensor:
+    """The seeds' own noise at level ``sigma`` [B, *shape], where and as precise as in a run."""
+    return _place(model, start_noise(seeds, model.shape)) * sigma
 
 
-def _check_arguments(
+def _place(model: Model, value: Tensor) -> Tensor:
+    return value.to(model.device, torch.float64 if model.dtype == torch.float64 else torch.float32)
+
+
+def check_arguments(
     model: Model, seeds: Sequence[int], cond: Tensor | None, start: Tensor | None
 ) -> None:
+    """Whether a run can begin.
+
+    Raises:
+        PlanError: If there are no seeds, or ``cond`` or ``start`` does not fit them.
+    """
     if not len(seeds):
         raise PlanError("no seeds, so nothing to sample", where=model.name)
     if cond is None and model.classes is not None:

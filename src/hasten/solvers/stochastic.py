@@ -8,11 +8,23 @@ on the number of steps.
 # ruff: noqa: N806 (the papers' letters)
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
 from hasten.errors import PlanError
-from hasten.solvers.build import Run, Solver, V
+from hasten.solvers.build import Evaluation, Run, Solver, V
+from hasten.solvers.exponential import ahead, exact, latest, published
 from hasten.solvers.one_step import heun_from
+
+
+class Integral(Protocol):
+    """`published` or `exact`: the integral of x0 over a step."""
+
+    def __call__(self, x: V, known: Sequence[Evaluation[V]], t: float, z: float, /) -> V:
+        """``x`` and the integral."""
+        ...
 
 
 def ddim(eta: float) -> Solver:
@@ -27,17 +39,13 @@ def ddim(eta: float) -> Solver:
     Raises:
         PlanError: If ``eta`` is outside [0, 1].
     """
-    if not 0 <= eta <= 1:
-        raise PlanError(f"eta = {eta:g}", hint="0 <= eta <= 1")
+    _check_share(eta)
 
     def step(x: V, run: Run[V], i: int) -> V:
         s, t = run.sigmas[i], run.sigmas[i + 1]
         D = run.denoise(x, s)
-        up = eta * t * math.sqrt((s - t) * (s + t)) / s
-        if up == 0:
-            return (t / s) * x + (1 - t / s) * D
-        down = math.sqrt(t * t - up * up)
-        return (down / s) * x + (1 - down / s) * D + up * run.noise(s, t)
+        down, up = _ancestral(s, t, eta)
+        return _noisy((down / s) * x + (1 - down / s) * D, run, up, s, t)
 
     name = "ancestral" if eta == 1 else f"ddim(eta={eta:g})"
     return Solver(name, step, 1, 1, "Song, Meng and Ermon 2021, arXiv 2010.02502", eta > 0)
@@ -58,28 +66,81 @@ def ddpm_large(x: V, run: Run[V], i: int) -> V:
     return share * x + (1 - share) * D + wide * run.noise(s, t)
 
 
-def dpmpp_2m_sde(eta: float = 1.0) -> Solver:
-    """SDE-DPM-Solver++(2M), midpoint form: Lu et al. 2022 (arXiv 2211.01095), section 5 and B.3.
+def dpmpp_sde(eta: float = 1.0) -> Solver:
+    """DPM-Solver++ SDE: two ancestral steps from the same point, as k-diffusion has it.
+
+    The first goes halfway in log sigma to ask the net there, the second all the way with that
+    answer; without noise this is DPM-Solver++(2S). Both walk along one Brownian path. Its halves
+    are equally long, so the whole increment is their sum over the root of 2.
 
     Args:
-        eta: Share of the noise; 0 is DPM-Solver++(2M).
+        eta: Share of the ancestral noise, as in `ddim`.
+
+    Raises:
+        PlanError: If ``eta`` is outside [0, 1].
     """
+    _check_share(eta)
 
     def step(x: V, run: Run[V], i: int) -> V:
         s, t = run.sigmas[i], run.sigmas[i + 1]
         D = run.denoise(x, s)
         if t == 0:
             return D
-        h = math.log(s / t)
-        both = h * (1 + eta)
-        total = (t / s) * math.exp(-eta * h) * x - math.expm1(-both) * D
-        if run.past:
-            r = math.log(run.past[-1].sigma / s) / h
-            total = total - 0.5 * math.expm1(-both) / r * (D - run.past[-1].D)
-        spread = t * math.sqrt(-math.expm1(-2 * eta * h))
-        return total + spread * run.noise(s, t) if spread else total
+        middle = math.sqrt(s * t)
+        down, up = _ancestral(s, middle, eta)
+        u = _noisy((down / s) * x + (1 - down / s) * D, run, up, s, middle)
+        D = run.denoise(u, middle)
+        down, up = _ancestral(s, t, eta)
+        return _noisy((down / s) * x + (1 - down / s) * D, run, up, s, middle, t)
 
-    return Solver("dpmpp_2m_sde", step, 1, 1, "Lu et al. 2022, arXiv 2211.01095", eta > 0)
+    return Solver("dpmpp_sde", step, 2, 1, "k-diffusion, after Lu et al. 2022", eta > 0)
+
+
+def dpmpp_2m_sde(eta: float = 1.0) -> Solver:
+    """SDE-DPM-Solver++(2M), midpoint form: Lu et al. 2022 (arXiv 2211.01095), section 5 and B.3.
+
+    `exponential_sde` (2) is its Heun form.
+
+    Args:
+        eta: Share of the noise; 0 is DPM-Solver++(2M).
+
+    Raises:
+        PlanError: If ``eta`` is negative or infinite.
+    """
+    return _multistep("dpmpp_2m_sde", 2, eta, published, False)
+
+
+def dpmpp_3m_sde(eta: float = 1.0, *, lower_final: bool = True) -> Solver:
+    """SDE-DPM-Solver++(3M) as k-diffusion has it, with half of the third term.
+
+    There the second step is Heun's; here it is the midpoint's, as in `dpmpp_3m`, which this is
+    without noise. `exponential_sde` (3) has the third term in full.
+
+    Args:
+        eta: Share of the noise; 0 is DPM-Solver++(3M).
+        lower_final: Whether the last steps use fewer evaluations, one in the last.
+
+    Raises:
+        PlanError: If ``eta`` is negative or infinite.
+    """
+    return _multistep("dpmpp_3m_sde", 3, eta, published, lower_final)
+
+
+def exponential_sde(p: int, eta: float = 1.0, *, lower_final: bool = True) -> Solver:
+    """The polynomial through the last ``p`` evaluations, integrated exactly, with noise.
+
+    SDE-DPM-Solver++ of first order (p = 1; `ddim` at eta = 1, but not in between), 2M in its Heun
+    form (p = 2), 3M with the whole third term (p = 3). Lu et al. 2022 (arXiv 2211.01095), B.3.
+
+    Args:
+        p: Evaluations used, 1 to 4; fewer in the first steps.
+        eta: Share of the noise; 0 is `exponential` (p).
+        lower_final: Whether the last steps use fewer too, one in the last.
+
+    Raises:
+        PlanError: If ``eta`` is negative or infinite.
+    """
+    return _multistep(f"dpmpp_{p}m_sde_exact", p, eta, exact, lower_final)
 
 
 def churn(amount: float, *, low: float = 0.0, high: float = math.inf, scale: float = 1.0) -> Solver:
@@ -106,3 +167,45 @@ def churn(amount: float, *, low: float = 0.0, high: float = math.inf, scale: flo
     return Solver(
         "edm", step, 2, 1, "Karras et al. 2022, arXiv 2206.00364, algorithm 2", amount > 0
     )
+
+
+def _multistep(name: str, p: int, eta: float, integral: Integral, lower_final: bool) -> Solver:
+    """SDE-DPM-Solver++ on the last ``p`` evaluations.
+
+    The start decays by ``exp(-eta h)`` beyond ``t / s``, x0 is integrated over h (1 + eta) instead
+    of h, and noise fills the variance up.
+    """
+    if not 0 <= eta < math.inf:
+        raise PlanError(f"eta = {eta:g}", hint="0 <= eta < infinity")
+
+    def step(x: V, run: Run[V], i: int) -> V:
+        s, t = run.sigmas[i], run.sigmas[i + 1]
+        D = run.denoise(x, s)
+        if t == 0:
+            return D
+        known = latest(Evaluation(s, x, D), run.past, p, ahead(run, i, lower_final))
+        h = math.log(s / t)
+        x = integral((t / s) * math.exp(-eta * h) * x, known, t, h * (1 + eta))
+        return _noisy(x, run, t * math.sqrt(-math.expm1(-2 * eta * h)), s, t)
+
+    return Solver(name, step, 1, 1, "Lu et al. 2022, arXiv 2211.01095", eta > 0)
+
+
+def _check_share(eta: float) -> None:
+    if not 0 <= eta <= 1:
+        raise PlanError(f"eta = {eta:g}", hint="0 <= eta <= 1")
+
+
+def _ancestral(s: float, t: float, eta: float) -> tuple[float, float]:
+    """The level an ancestral step goes down to, and the noise that takes it up again to ``t``."""
+    up = eta * t * math.sqrt((s - t) * (s + t)) / s
+    return (math.sqrt(t * t - up * up) if up else t), up
+
+
+def _noisy(x: V, run: Run[V], size: float, *levels: float) -> V:
+    """``x`` and the Brownian increment along equally long pieces, ``size`` times the whole one."""
+    if size:
+        size /= math.sqrt(len(levels) - 1)
+        for high, low in itertools.pairwise(levels):
+            x = x + size * run.noise(high, low)
+    return x
