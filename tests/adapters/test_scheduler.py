@@ -17,6 +17,7 @@ from hasten.core.plan import HOLD
 from hasten.errors import OutputError, PlanError
 from hasten.recipe import PlanSpec, Recipe
 from hasten.solvers import run
+from hasten.tuning.learn import Numbers
 
 SHAPE = (2, 8, 8)
 
@@ -92,6 +93,20 @@ def test_the_loop_of_a_pipeline_gives_our_samples(kind: str, spec: PlanSpec) -> 
     assert len(scheduler.timesteps) == plan.nfe
     again = played(scheduler, unet, noise)
     assert torch.equal(found, again)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_learned_plan_in_a_pipeline_gives_our_samples(kind: str) -> None:
+    like, unet = KINDS[kind](), net().double()
+    ours = model(like, unet)
+    numbers = Numbers(PlanSpec("ipndm3", "karras", 6).resolve(ours.process), ours.process)
+    wish = numbers.start + 0.1 * np.random.default_rng(0).standard_normal(len(numbers.start))
+    plan = numbers.plan(numbers.legal(wish))
+    assert plan.rows[3].input.start != pytest.approx(plan.rows[3].sigma / plan.rows[0].sigma)
+    noise = torch.randn(3, *SHAPE, dtype=torch.float64)
+    expected = run(ours, plan, range(3), start=noise * plan.rows[0].sigma)
+    found = played(as_scheduler(plan, like), unet, noise)
+    assert (found - expected).abs().max().item() < 1e-4
 
 
 def test_a_pipeline_that_never_rescales_samples_as_well() -> None:

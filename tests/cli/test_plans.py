@@ -192,3 +192,22 @@ def test_pictures_need_a_known_kind_of_file_and_rows(rows: Path, tmp_path: Path)
     failed(plan("plot", "ddim:karras:4", "-o", tmp_path / "a.png"), "name the MODEL as well")
     assert not (tmp_path / "a.png").exists()
     assert plan("plot").exit_code == talk.USAGE
+
+
+def test_find_searches_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "found.toml"
+    words = ("find", "mixture", "-n", 4, "-s", "gits", "--trials", 12, "-o", path)
+    first = plan(*words)
+    assert first.exit_code == 0, first.output
+    assert "off the shelf" in first.stdout
+    again = plan(*words, "--format", "json")
+    facts = json.loads(again.stdout)
+    assert facts["trials"] == 12
+    assert facts["recipe"] == str(path)
+    assert facts["found"]["error"] + 2 * facts["difference_se"] < facts["stock"]["error"]
+    assert facts["difference"] == pytest.approx(facts["found"]["error"] - facts["stock"]["error"])
+    recipe = Recipe.loads(path.read_text())
+    assert recipe.about["strategy"] == "gits"
+    assert recipe.resolve(load("mixture").process).nfe == facts["found"]["rows"] == 4
+    failed(plan(*words[:3], 5, *words[4:]), "another model or with other settings", "found.trials")
+    failed(plan("find", "mixture", "-n", 4, "-s", "luck", "-o", path), "luck", "joint")
