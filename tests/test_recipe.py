@@ -57,7 +57,7 @@ RECIPES = {
     "default": Recipe(),
     "short": Recipe.loads(SHORT),
     "sigmas": Recipe(PlanSpec("ipndm3", None, None, (80.0, 1 / 3, 0.1), ("full", "hold", "full"))),
-    "eta": Recipe(PlanSpec("ddim", "trailing", 4, eta=0.3, guidance=2.5)),
+    "eta": Recipe(PlanSpec("ddim", "trailing", 4, options={"eta": 0.3}, guidance=2.5)),
     "rows": Recipe(stock_plan(EDM(), "heun", "karras", 3)),
     "noise": Recipe(stock_plan(EDM(), "ancestral", "karras", 3)),
     "about": Recipe(methods=(Cache(hold="output"),), about={"model": "toy", "speedup": 3.25}),

@@ -101,8 +101,10 @@ def _fit(value: Any, hint: Any) -> Any:
 
 def _words(hint: Any) -> str:
     names = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
+    arguments = typing.get_args(hint)
     if typing.get_origin(hint) is tuple:
-        return "a list, each entry " + _words(typing.get_args(hint)[0])
-    if arguments := typing.get_args(hint):
+        count = "" if arguments[1:] == (...,) else f" of {len(arguments)}"
+        return f"a list{count}, each entry {_words(arguments[0])}"
+    if arguments:
         return " or ".join(_words(kind) for kind in arguments if kind is not type(None))
     return names.get(hint, str(hint))
