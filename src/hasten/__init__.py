@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hasten.core.model import Model as Model
     from hasten.core.plan import Plan as Plan
     from hasten.errors import HastenError as HastenError
+    from hasten.literature import published as published
     from hasten.loading import bundled as bundled
     from hasten.loading import load as load
     from hasten.methods import METHODS as METHODS
@@ -62,6 +63,7 @@ _HOMES = {
     "bundled": "hasten.loading",
     "from_module": "hasten.adapters.module",
     "load": "hasten.loading",
+    "published": "hasten.literature",
     "stock_plan": "hasten.solvers",
     "tune": "hasten.tuning.run",
 }

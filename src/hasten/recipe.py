@@ -12,10 +12,10 @@
     method = "cache"
     depth = 0.5
 
-`hasten.spec` has all keys of the short form; the long form of ``[plan]`` is the table of rows itself
-(`hasten.core.plan.to_dict`). A recipe that reads and writes itself differently is a bug; an unknown
-key is an error, never ignored. Methods are attached in the order of their stages, however they are
-listed.
+All keys of the short form are in `hasten.spec`; the long form of ``[plan]`` is the table of rows
+itself (`hasten.core.plan.to_dict`). A recipe that reads and writes itself differently is a bug; an
+unknown key is an error, never ignored. Methods are attached in the order of their stages, however
+they are listed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from hasten.core.process import Process
 from hasten.errors import PlanError, RecipeError
 from hasten.methods import METHODS
 from hasten.spec import PlanSpec as PlanSpec
-from hasten.tables import a_table, construct, known, only
+from hasten.tables import a_table, construct, known, only, short
 
 SCHEMA = 1
 """Version of the file format."""
@@ -207,13 +207,7 @@ def spell(method: Method) -> str:
     """For people: ``cache depth=0.5 hold=output``."""
     facts = _method_table(method)
     kind = facts.pop("method")
-    return " ".join([kind, *(f"{key}={_short(value)}" for key, value in facts.items())])
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return " ".join([kind, *(f"{key}={short(value)}" for key, value in facts.items())])
 
 
 def _method_table(method: Method) -> dict[str, Any]:

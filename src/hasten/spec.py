@@ -8,6 +8,8 @@
     reuse = "every:3"           # "full", "every:N" or one entry a step: ["full", "hold", ...]
     guidance = 2.0              # weight in every evaluation; without it the run's
     guidance_interval = [0.2, 3.0]      # only where low < sigma <= high; 1 elsewhere
+
+What is left out takes the defaults of `PlanSpec`.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from hasten.errors import PlanError, RecipeError
 from hasten.solvers import GRIDS, SOLVERS, explicit
 from hasten.solvers.build import build, check_interval
 from hasten.solvers.options import OPTIONS, check_options, known_options, with_options
-from hasten.tables import construct, known
+from hasten.tables import construct, known, short
 
 
 @final
@@ -90,7 +92,7 @@ class PlanSpec:
     @property
     def label(self) -> str:
         """For people: ``dpmpp_2m karras 12``, ``edm(churn=40) karras 18``."""
-        stated = ", ".join(f"{name}={_short(value)}" for name, value in self.options.items())
+        stated = ", ".join(f"{name}={short(value)}" for name, value in self.options.items())
         solver = f"{self.solver}({stated})" if stated else self.solver
         grid = self.grid if self.sigmas is None else "own grid"
         held = "" if all(entry.full for entry in self.column) else ", reuse"
@@ -154,10 +156,6 @@ def from_dict(table: Mapping[str, Any]) -> PlanSpec:
 
 _FIELDS = [f.name for f in dataclasses.fields(PlanSpec) if f.name != "options"]
 _EVERY_OPTION = {name for options in OPTIONS.values() for name in options.known}
-
-
-def _short(value: float | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
 
 
 def _column(reuse: str | tuple[str, ...], steps: int) -> tuple[Reuse, ...]:

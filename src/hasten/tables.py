@@ -78,6 +78,15 @@ def known(what: str, name: Any, names: Iterable[str], where: str) -> None:
     raise RecipeError(f"unknown {what} {name!r}", where=where, hint=hint)
 
 
+def short(value: Any) -> str:
+    """A value as labels have it: ``40``, ``true``, ``full,hold``."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 _MISFIT = object()
 
 
