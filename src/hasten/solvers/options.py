@@ -69,6 +69,8 @@ class Options:
     known: Mapping[str, Option]
 
 
+# the step to 0 is of first order anyway in the exponential solvers, so those of order 2 have no
+# final order to lower
 _LOWER = {"lower_final": Option(True)}
 _SAME = {"lower_final": Option(False)}
 
@@ -86,9 +88,9 @@ OPTIONS: Mapping[str, Options] = MappingProxyType(
             },
         ),
         "dpmpp_3m": Options(dpmpp_3m, _LOWER),
-        **{f"dpmpp_{p}m_exact": Options(partial(exponential, p), _LOWER) for p in (2, 3)},
-        **{f"deis{p}": Options(partial(exponential, p, noise=True), _LOWER) for p in (2, 3)},
-        **{f"unipc{p}": Options(partial(unipc, p), _LOWER) for p in (1, 2, 3)},
+        "dpmpp_3m_exact": Options(partial(exponential, 3), _LOWER),
+        "deis3": Options(partial(exponential, 3, noise=True), _LOWER),
+        "unipc3": Options(partial(unipc, 3), _LOWER),
         "unipc3_bh1": Options(partial(unipc, 3, "bh1"), _LOWER),
         **{f"lms{k}": Options(partial(lms, k), _SAME) for k in (2, 3, 4)},
         **{f"ipndm{k}": Options(partial(ipndm, k), _SAME) for k in (2, 3, 4)},
