@@ -10,7 +10,7 @@ import pytest
 
 from hasten.core.edit import Edit
 from hasten.core.method import Aspect, Needs, Obstacle, Stage, Tactic
-from hasten.core.model import Model
+from hasten.core.model import Classes, Model
 from hasten.core.plan import FULL, HOLD
 from hasten.core.process import EDM, VP
 from hasten.errors import RecipeError
@@ -239,6 +239,19 @@ def test_reuse_without_a_mechanism_is_an_obstacle() -> None:
     assert "2 of 4" in obstacle.what
     assert "cache" in obstacle.hint
     assert Recipe(PlanSpec("ddim", "karras", 4)).obstacles(model) == []
+
+
+def test_guidance_by_nothing_is_an_obstacle() -> None:
+    plain, classes = mixture_model(), mixture_model(labels=(0, 0, 1, 1))
+    guided = Recipe(PlanSpec("ddim", "karras", 4, guidance=2.0, guidance_interval=(0.1, 1.0)))
+    (obstacle,) = guided.obstacles(plain)
+    assert "guides 1 of 4 evaluations" in obstacle.what
+    assert "guide" in obstacle.hint
+    for model in (classes, plain.replace(guide=mixture_model())):
+        assert guided.obstacles(model) == []
+    assert guided.obstacles(classes.replace(classes=Classes(2, null=0))) == []
+    assert guided.obstacles(classes.replace(classes=Classes(2))) != []
+    assert Recipe(PlanSpec("ddim", "karras", 4, guidance=1.0)).obstacles(plain) == []
 
 
 def test_a_grid_the_process_does_not_have_is_an_obstacle() -> None:

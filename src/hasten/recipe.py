@@ -85,7 +85,7 @@ class Recipe:
         except PlanError as error:
             found.append(Obstacle(error.what, where=error.where or "[plan]", hint=error.hint))
         else:
-            found += self._unserved(plan)
+            found += self._unserved(plan) + _unguided(plan, model)
         for method in self.ordered:
             found += method.obstacles(model)
         return found
@@ -201,6 +201,20 @@ def conflicts(methods: Iterable[Method]) -> list[Obstacle]:
                 or (b in first.touches and a in second.touches)
             ]
     return found
+
+
+def _unguided(plan: Plan, model: Model) -> list[Obstacle]:
+    null = None if model.classes is None else model.classes.null
+    if not plan.guided() or model.guide is not None or null is not None:
+        return []
+    return [
+        Obstacle(
+            f"the plan guides {plan.guided()} of {plan.nfe} evaluations, but the model has neither "
+            "a guide nor a null class",
+            where="[plan] guidance",
+            hint="leave guidance out, or name a weaker model as guide",
+        )
+    ]
 
 
 def spell(method: Method) -> str:

@@ -120,7 +120,17 @@ def test_a_guide_moves_with_its_model() -> None:
     guide = nets.uvit()
     moved = model.replace(guide=guide).to(dtype=torch.float64)
     assert moved.dtype == guide.dtype == torch.float64
-    assert model.replace(guide=guide).to().dtype == torch.float64
+
+
+def test_a_model_that_is_not_to_move_is_left_alone() -> None:
+    class Still(torch.nn.Identity):
+        def to(self, *_: object, **__: object) -> Still:
+            raise AssertionError("moved")
+
+    model = mixture_model().replace(net=Still())
+    assert model.to() is model
+    with pytest.raises(AssertionError, match="moved"):
+        model.to(dtype=torch.float64)
 
 
 def test_precision_is_that_of_the_sampler_whatever_the_guides() -> None:

@@ -212,9 +212,9 @@ class Model:
 
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Model:
         """The model itself, its net and its guide's moved there; None leaves as it is."""
-        self.net.to(device=device, dtype=dtype)
-        if self.guide is not None:
-            self.guide.to(device, dtype)
+        for model in (self, self.guide):
+            if model is not None and (device, dtype) != (None, None):
+                model.net.to(device=device, dtype=dtype)
         return self
 
     def replace(self, **facts: Any) -> Model:
