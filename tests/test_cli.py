@@ -117,7 +117,16 @@ def test_models_and_methods() -> None:
     listed = json.loads(hasten("methods", "--format", "json").stdout)
     assert "cache" in [method["name"] for method in listed["methods"]]
     assert "ddim" in [solver["name"] for solver in listed["solvers"]]
+    by_name = {solver["name"]: solver for solver in listed["solvers"]}
+    assert by_name["ddim"]["options"]["eta"] == {"default": 0, "range": "a number from 0 to 1"}
+    assert {"name": "heun-18", "recipe": "heun karras 18"}.items() <= {
+        key: value
+        for plan in listed["plans"]
+        for key, value in plan.items()
+        if plan["name"] == "heun-18"
+    }.items()
     assert "dpmpp_2m" in hasten("methods").stdout
+    assert "deepcache-5" in hasten("methods").stdout
     assert "mixture" in hasten("models").stdout
 
 

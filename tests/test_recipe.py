@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tomllib
 from dataclasses import dataclass
 from typing import Self, final
 
@@ -9,15 +10,17 @@ import pytest
 
 from hasten.core.edit import Edit
 from hasten.core.method import Aspect, Needs, Obstacle, Stage, Tactic
-from hasten.core.model import Model
+from hasten.core.model import Classes, Model
 from hasten.core.plan import FULL, HOLD
 from hasten.core.process import EDM, VP
 from hasten.errors import RecipeError
+from hasten.loading import BUNDLED
 from hasten.methods import METHODS
 from hasten.methods.cache import Cache
 from hasten.models.mixture import mixture_model
 from hasten.recipe import PlanSpec, Recipe, conflicts
-from hasten.solvers import stock_plan
+from hasten.solvers import GRIDS, build, churn, stock_plan
+from hasten.solvers.options import OPTIONS, known_options
 
 SHORT = """
 hasten = 1
@@ -57,7 +60,11 @@ RECIPES = {
     "default": Recipe(),
     "short": Recipe.loads(SHORT),
     "sigmas": Recipe(PlanSpec("ipndm3", None, None, (80.0, 1 / 3, 0.1), ("full", "hold", "full"))),
-    "eta": Recipe(PlanSpec("ddim", "trailing", 4, eta=0.3, guidance=2.5)),
+    "eta": Recipe(PlanSpec("ddim", "trailing", 4, options={"eta": 0.3}, guidance=2.5)),
+    "options": Recipe(PlanSpec("edm", "karras", 18, options={"churn": 40, "high": 50.0})),
+    "switch": Recipe(PlanSpec("lms4", "karras", 8, options={"lower_final": True})),
+    "interval": Recipe(PlanSpec("heun", "karras", 6, guidance=2.0, guidance_interval=(0.2, 3.0))),
+    "open": Recipe(PlanSpec("heun", "karras", 6, guidance_interval=(0.2, float("inf")))),
     "rows": Recipe(stock_plan(EDM(), "heun", "karras", 3)),
     "noise": Recipe(stock_plan(EDM(), "ancestral", "karras", 3)),
     "about": Recipe(methods=(Cache(hold="output"),), about={"model": "toy", "speedup": 3.25}),
@@ -69,6 +76,76 @@ def test_a_recipe_survives_its_file_exactly(recipe: Recipe) -> None:
     assert Recipe.loads(recipe.dumps()) == recipe
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
     assert Recipe.loads(recipe.dumps()).fingerprint() == recipe.fingerprint()
+
+
+PRINTS = {
+    "": "5b22751afdc15f05",
+    'solver = "dpmpp_2m"\ngrid = "karras"\nsteps = 6\nreuse = "every:3"': "ae8148da8984c1f1",
+    'grid = "trailing"\nsteps = 4\nguidance = 2.5\neta = 0.3': "e29713f167ed3dd9",
+    "eta = 0": "c23050cd6cfe97be",
+}
+
+
+@pytest.mark.parametrize(("text", "known"), PRINTS.items(), ids=PRINTS.values())
+def test_fingerprints_stay_what_they_were(text: str, known: str) -> None:
+    """Evidence on disk is filed under them."""
+    assert Recipe.loads(f"hasten = 1\n[plan]\n{text}\n").fingerprint() == known
+
+
+BUNDLED_PRINTS = {
+    "fashion-unet/fast": "883300ac8840c01a",
+    "fashion-unet/fewer-steps": "671d2a8d58233795",
+    "fashion-uvit/fast": "109b7ad61c2fe34f",
+    "fashion-uvit/fewer-steps": "4563e61bbfc81557",
+}
+
+
+@pytest.mark.parametrize(("name", "known"), BUNDLED_PRINTS.items())
+def test_fingerprints_of_bundled_recipes_stay_too(name: str, known: str) -> None:
+    model, recipe = name.split("/")
+    text = (BUNDLED / model / "recipes" / f"{recipe}.toml").read_text()
+    assert Recipe.loads(text).fingerprint() == known
+
+
+def test_options_are_plain_keys_of_the_plan() -> None:
+    text = "solver = 'edm'\nchurn = 40\nlow = 0.05\ngrid = 'karras'\nsteps = 9\n"
+    recipe = Recipe.loads(f"hasten = 1\n[plan]\n{text}")
+    assert recipe.plan == PlanSpec("edm", "karras", 9, options={"churn": 40.0, "low": 0.05})
+    assert recipe.label == "edm(churn=40, low=0.05) karras 9"
+    written = tomllib.loads(recipe.dumps())["plan"]
+    assert (written["churn"], written["low"]) == (40.0, 0.05)
+    assert "options" not in written
+    plan = recipe.resolve(EDM())
+    assert plan.rows == build(churn(40.0, low=0.05), GRIDS["karras"](EDM(), 9)).rows
+    off = Recipe(PlanSpec("unipc3", "karras", 9, options={"lower_final": False}))
+    assert off.label == "unipc3(lower_final=false) karras 9"
+
+
+def test_options_and_fields_share_no_name() -> None:
+    names = {name for solver in OPTIONS for name in known_options(solver)}
+    assert not names & {spec.name for spec in dataclasses.fields(PlanSpec)}
+
+
+def test_the_fingerprint_sees_options_and_interval() -> None:
+    specs = [
+        PlanSpec("edm", "karras", 9),
+        PlanSpec("edm", "karras", 9, options={"churn": 10}),
+        PlanSpec("edm", "karras", 9, options={"churn": 11}),
+        PlanSpec("edm", "karras", 9, guidance=2.0),
+        PlanSpec("edm", "karras", 9, guidance=2.0, guidance_interval=(0.1, 1.0)),
+        PlanSpec("edm", "karras", 9, guidance_interval=(0.1, 1.0)),
+    ]
+    assert len({Recipe(spec).fingerprint() for spec in specs}) == len(specs)
+    whole, real = (Recipe(PlanSpec("edm", options={"churn": x})) for x in (40, 40.0))
+    assert whole == real
+    assert whole.fingerprint() == real.fingerprint()
+
+
+def test_an_interval_of_guidance_reaches_the_rows() -> None:
+    text = "guidance_interval = [0.5, 3]\nguidance = 2.0\nsigmas = [4.0, 2.0, 1.0, 0.5]\n"
+    recipe = Recipe.loads(f"hasten = 1\n[plan]\n{text}")
+    assert [row.guidance for row in recipe.resolve(EDM()).rows] == [1, 2, 2, 1]
+    assert recipe.label == "ddim own grid 4, guidance 2 for sigma 0.5 to 3"
 
 
 def test_the_short_form_becomes_the_solvers_rows() -> None:
@@ -98,6 +175,13 @@ WRONG = {
     "steps": ("[plan]\nsteps = 0", "0 steps", "at least 1"),
     "both": ("[plan]\ngrid = 'karras'\nsigmas = [2.0, 1.0]", "both", "leave out"),
     "eta": ("[plan]\nsolver = 'heun'\neta = 1.0", "eta", "ddim"),
+    "option": ("[plan]\nsolver = 'edm'\nchrun = 1.0", "unknown key 'chrun'", "'churn'"),
+    "range": ("[plan]\neta = 1.5", "eta = 1.5", "from 0 to 1"),
+    "number": ("[plan]\nsolver = 'edm'\nchurn = 'much'", "churn = 'much'", "a number"),
+    "switch": ("[plan]\nsolver = 'lms2'\nlower_final = 1", "lower_final = 1", "true or false"),
+    "options": ("[plan]\noptions = {eta = 1.0}", "unknown key 'options'", ""),
+    "turned": ("[plan]\nguidance_interval = [3.0, 1.0]", "no interval", "low < high"),
+    "triple": ("[plan]\nguidance_interval = [3.0, 1.0, 2.0]", "[3.0, 1.0, 2.0]", "list of 2"),
     "reuse": ("[plan]\nreuse = 'sometimes'", "sometimes", "every:N"),
     "column": ("[plan]\nsteps = 2\nreuse = ['full']", "1 reuse entries for 2", ""),
     "entry": ("[plan]\nsteps = 2\nreuse = ['full', 'keep']", "keep", "forecast"),
@@ -155,6 +239,19 @@ def test_reuse_without_a_mechanism_is_an_obstacle() -> None:
     assert "2 of 4" in obstacle.what
     assert "cache" in obstacle.hint
     assert Recipe(PlanSpec("ddim", "karras", 4)).obstacles(model) == []
+
+
+def test_guidance_by_nothing_is_an_obstacle() -> None:
+    plain, classes = mixture_model(), mixture_model(labels=(0, 0, 1, 1))
+    guided = Recipe(PlanSpec("ddim", "karras", 4, guidance=2.0, guidance_interval=(0.1, 1.0)))
+    (obstacle,) = guided.obstacles(plain)
+    assert "guides 1 of 4 evaluations" in obstacle.what
+    assert "guide" in obstacle.hint
+    for model in (classes, plain.replace(guide=mixture_model())):
+        assert guided.obstacles(model) == []
+    assert guided.obstacles(classes.replace(classes=Classes(2, null=0))) == []
+    assert guided.obstacles(classes.replace(classes=Classes(2))) != []
+    assert Recipe(PlanSpec("ddim", "karras", 4, guidance=1.0)).obstacles(plain) == []
 
 
 def test_a_grid_the_process_does_not_have_is_an_obstacle() -> None:

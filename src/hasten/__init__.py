@@ -27,15 +27,16 @@ if TYPE_CHECKING:
     from hasten.core.model import Model as Model
     from hasten.core.plan import Plan as Plan
     from hasten.errors import HastenError as HastenError
+    from hasten.literature import published as published
     from hasten.loading import bundled as bundled
     from hasten.loading import load as load
     from hasten.methods import METHODS as METHODS
-    from hasten.recipe import PlanSpec as PlanSpec
     from hasten.recipe import Recipe as Recipe
     from hasten.solvers import GRIDS as GRIDS
     from hasten.solvers import SOLVERS as SOLVERS
     from hasten.solvers import build as build
     from hasten.solvers import stock_plan as stock_plan
+    from hasten.spec import PlanSpec as PlanSpec
     from hasten.tuning.outcome import Outcome as Outcome
     from hasten.tuning.run import tune as tune
 
@@ -51,7 +52,7 @@ _HOMES = {
     "Model": "hasten.core.model",
     "Outcome": "hasten.tuning.outcome",
     "Plan": "hasten.core.plan",
-    "PlanSpec": "hasten.recipe",
+    "PlanSpec": "hasten.spec",
     "Recipe": "hasten.recipe",
     "Tactic": "hasten.core.method",
     "Transform": "hasten.core.method",
@@ -62,6 +63,7 @@ _HOMES = {
     "bundled": "hasten.loading",
     "from_module": "hasten.adapters.module",
     "load": "hasten.loading",
+    "published": "hasten.literature",
     "stock_plan": "hasten.solvers",
     "tune": "hasten.tuning.run",
 }

@@ -12,9 +12,10 @@
     method = "cache"
     depth = 0.5
 
-The long form of ``[plan]`` is the table of rows itself (`hasten.core.plan.to_dict`). A recipe that
-reads and writes itself differently is a bug; an unknown key is an error, never ignored. Methods are
-attached in the order of their stages, however they are listed.
+All keys of the short form are in `hasten.spec`; the long form of ``[plan]`` is the table of rows
+itself (`hasten.core.plan.to_dict`). A recipe that reads and writes itself differently is a bug; an
+unknown key is an error, never ignored. Methods are attached in the order of their stages, however
+they are listed.
 """
 
 from __future__ import annotations
@@ -27,98 +28,20 @@ from typing import Any, Self, final
 
 import tomli_w
 
+from hasten import spec
 from hasten.core import plan as plans
 from hasten.core.fingerprint import fingerprint
 from hasten.core.method import Aspect, Method, Obstacle, Tactic
 from hasten.core.model import Model
-from hasten.core.plan import FULL, HOLD, Plan, Reuse
+from hasten.core.plan import Plan
 from hasten.core.process import Process
 from hasten.errors import PlanError, RecipeError
 from hasten.methods import METHODS
-from hasten.solvers import GRIDS, SOLVERS, ddim, explicit
-from hasten.solvers.build import build
-from hasten.tables import a_table, construct, known, only
+from hasten.spec import PlanSpec as PlanSpec
+from hasten.tables import a_table, construct, known, only, short
 
 SCHEMA = 1
 """Version of the file format."""
-
-
-@final
-@dataclass(frozen=True)
-class PlanSpec:
-    """The short form of a plan; a process makes rows of it.
-
-    Attributes:
-        solver: A name from `hasten.solvers.SOLVERS`.
-        grid: A name from `hasten.solvers.GRIDS`; None if `sigmas` are given.
-        steps: Number of solver steps; None if `sigmas` are given.
-        sigmas: Noise levels, descending, without the final 0; None if a grid is named.
-        reuse: ``full``, ``every:N`` (the first of every N steps is full) or one entry a step.
-        guidance: Weight of classifier-free guidance written into every row; None takes the run's.
-        eta: Share of fresh noise in DDIM (0 none, 1 DDPM); only for the solver ``ddim``.
-    """
-
-    solver: str = "ddim"
-    grid: str | None = "uniform"
-    steps: int | None = 50
-    sigmas: tuple[float, ...] | None = None
-    reuse: str | tuple[str, ...] = "full"
-    guidance: float | None = None
-    eta: float | None = None
-
-    def __post_init__(self) -> None:
-        known("solver", self.solver, SOLVERS, "[plan]")
-        if self.sigmas is None:
-            if self.grid is None or self.steps is None:
-                raise RecipeError(
-                    "a plan needs noise levels",
-                    where="[plan]",
-                    hint='give grid and steps (grid = "karras", steps = 12), or sigmas = [...]',
-                )
-            known("grid", self.grid, GRIDS, "[plan]")
-            if self.steps < 1:
-                raise RecipeError(f"{self.steps} steps", where="[plan] steps", hint="at least 1")
-        elif self.grid is not None or self.steps not in (None, len(self.sigmas)):
-            raise RecipeError(
-                "both a grid and a list of sigmas", where="[plan]", hint="leave out grid and steps"
-            )
-        if self.eta is not None and self.solver != "ddim":
-            raise RecipeError(
-                f"eta has no meaning for {self.solver}", where="[plan] eta", hint='solver = "ddim"'
-            )
-        _column(self.reuse, self.count)
-
-    @property
-    def count(self) -> int:
-        """Number of solver steps."""
-        return len(self.sigmas) if self.sigmas is not None else int(self.steps or 0)
-
-    @property
-    def column(self) -> tuple[Reuse, ...]:
-        """The reuse column, one entry a step."""
-        return _column(self.reuse, self.count)
-
-    @property
-    def label(self) -> str:
-        """For people: ``dpmpp_2m karras 12``."""
-        grid = self.grid if self.sigmas is None else "own grid"
-        held = "" if all(entry.full for entry in self.column) else ", reuse"
-        return f"{self.solver} {grid} {self.count}{held}"
-
-    def resolve(self, process: Process) -> Plan:
-        """The rows, for one process.
-
-        Raises:
-            PlanError: If the noise levels do not suit the process.
-        """
-        solver = SOLVERS[self.solver] if self.eta is None else ddim(self.eta)
-        if self.sigmas is not None:
-            sigmas = explicit(process, self.sigmas)
-        else:
-            sigmas = GRIDS[str(self.grid)](process, self.count)
-        return build(
-            solver, sigmas, reuse=list(self.column), guidance=self.guidance, label=self.label
-        )
 
 
 @final
@@ -162,7 +85,7 @@ class Recipe:
         except PlanError as error:
             found.append(Obstacle(error.what, where=error.where or "[plan]", hint=error.hint))
         else:
-            found += self._unserved(plan)
+            found += self._unserved(plan) + _unguided(plan, model)
         for method in self.ordered:
             found += method.obstacles(model)
         return found
@@ -186,7 +109,7 @@ class Recipe:
         if self.about:
             out["about"] = dict(self.about)
         if isinstance(self.plan, PlanSpec):
-            out["plan"] = _spec(self.plan)
+            out["plan"] = spec.to_dict(self.plan)
         else:
             out["plan"] = plans.to_dict(self.plan)
         if self.methods:
@@ -280,24 +203,25 @@ def conflicts(methods: Iterable[Method]) -> list[Obstacle]:
     return found
 
 
+def _unguided(plan: Plan, model: Model) -> list[Obstacle]:
+    null = None if model.classes is None else model.classes.null
+    if not plan.guided() or model.guide is not None or null is not None:
+        return []
+    return [
+        Obstacle(
+            f"the plan guides {plan.guided()} of {plan.nfe} evaluations, but the model has neither "
+            "a guide nor a null class",
+            where="[plan] guidance",
+            hint="leave guidance out, or name a weaker model as guide",
+        )
+    ]
+
+
 def spell(method: Method) -> str:
     """For people: ``cache depth=0.5 hold=output``."""
     facts = _method_table(method)
     kind = facts.pop("method")
-    return " ".join([kind, *(f"{key}={_short(value)}" for key, value in facts.items())])
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _spec(spec: PlanSpec) -> dict[str, Any]:
-    facts = {k: v for k, v in dataclasses.asdict(spec).items() if v is not None}
-    if spec.sigmas is not None:
-        facts.pop("steps", None)
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items()}
+    return " ".join([kind, *(f"{key}={short(value)}" for key, value in facts.items())])
 
 
 def _method_table(method: Method) -> dict[str, Any]:
@@ -322,11 +246,7 @@ def _read_plan(table: Any) -> Plan | PlanSpec:
             return plans.from_dict(table)
         except (PlanError, TypeError, ValueError) as error:
             raise RecipeError(f"the plan's rows cannot be read: {error}", where="[plan]") from error
-    only(table, _field_names(PlanSpec), "[plan]")
-    facts = dict(table)
-    if "sigmas" in facts:
-        facts = {"grid": None, "steps": None} | facts
-    return construct(PlanSpec, facts, "[plan]")
+    return spec.from_dict(table)
 
 
 def _read_methods(tables: Any, methods: Mapping[str, type[Method]]) -> tuple[Method, ...]:
@@ -345,28 +265,3 @@ def _read_methods(tables: Any, methods: Mapping[str, type[Method]]) -> tuple[Met
         only(facts, _field_names(kind), f"{where} ({name})")
         read.append(construct(kind, facts, f"{where} ({name})"))
     return tuple(read)
-
-
-def _column(reuse: str | tuple[str, ...], steps: int) -> tuple[Reuse, ...]:
-    if reuse == "full":
-        return (FULL,) * steps
-    if isinstance(reuse, str):
-        word, _, period = reuse.partition(":")
-        if word != "every" or not period.isdigit() or int(period) < 1:
-            raise RecipeError(
-                f"unknown reuse {reuse!r}",
-                where="[plan] reuse",
-                hint='"full", "every:N" or a list with one entry a step',
-            )
-        return tuple(HOLD if i % int(period) else FULL for i in range(steps))
-    if len(reuse) != steps:
-        raise RecipeError(f"{len(reuse)} reuse entries for {steps} steps", where="[plan] reuse")
-    try:
-        column = tuple(Reuse.parse(entry) for entry in reuse)
-    except PlanError as error:
-        raise RecipeError(error.what, where="[plan] reuse", hint=error.hint) from error
-    if column and not column[0].full:
-        raise RecipeError(
-            "the first step has nothing to reuse", where="[plan] reuse", hint='begin with "full"'
-        )
-    return column

@@ -78,6 +78,15 @@ def known(what: str, name: Any, names: Iterable[str], where: str) -> None:
     raise RecipeError(f"unknown {what} {name!r}", where=where, hint=hint)
 
 
+def short(value: Any) -> str:
+    """A value as labels have it: ``40``, ``true``, ``full,hold``."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 _MISFIT = object()
 
 
@@ -101,8 +110,10 @@ def _fit(value: Any, hint: Any) -> Any:
 
 def _words(hint: Any) -> str:
     names = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
+    arguments = typing.get_args(hint)
     if typing.get_origin(hint) is tuple:
-        return "a list, each entry " + _words(typing.get_args(hint)[0])
-    if arguments := typing.get_args(hint):
+        count = "" if arguments[1:] == (...,) else f" of {len(arguments)}"
+        return f"a list{count}, each entry {_words(arguments[0])}"
+    if arguments:
         return " or ".join(_words(kind) for kind in arguments if kind is not type(None))
     return names.get(hint, str(hint))

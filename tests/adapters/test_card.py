@@ -129,6 +129,30 @@ def test_a_card_can_be_completed_later(tmp_path: Path) -> None:
     assert load_bundle(tmp_path).card["quality"]["frechet"] == 1.5
 
 
+def test_a_guide_lies_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    weak = small(name="weak")
+    with torch.no_grad():
+        weak.net.norm.weight.mul_(0.5)
+    strong = small(guide=weak)
+    with pytest.raises(ModelError, match="would be lost") as caught:
+        save_bundle(tmp_path / "strong", strong, TABLE, {})
+    assert '{"guide": "guide", ...}' in caught.value.hint
+    save_bundle(tmp_path / "weak", weak, TABLE, {})
+    save_bundle(tmp_path / "strong", strong, TABLE, {"guide": "../weak"})
+    back, alone = load_bundle(tmp_path / "strong"), load_bundle(tmp_path / "weak")
+    assert back.guide is not None
+    assert (back.guide.name, alone.guide) == ("weak", None)
+    x, labels = torch.randn(2, 1, 8, 8), torch.tensor([0, 2])
+    own, other = back.denoise(x, 1.0, labels), alone.denoise(x, 1.0, labels)
+    assert torch.equal(back.denoise(x, 1.0, labels, 2.0), other + 2 * (own - other))
+    edit(tmp_path / "strong", '"../weak"', '"."')
+    with pytest.raises(ModelError, match="a guide is not guided itself"):
+        load_bundle(tmp_path / "strong")
+    edit(tmp_path / "strong", '"."', '"../none"')
+    with pytest.raises(ModelError, match=r"there is no model in .*none"):
+        load_bundle(tmp_path / "strong")
+
+
 def edit(folder: Path, old: str, new: str) -> None:
     path = folder / "card.toml"
     text = path.read_text()

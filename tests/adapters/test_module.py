@@ -85,6 +85,21 @@ def test_other_conditions_are_checked_by_example() -> None:
         model_with(torch.full((2,), torch.inf))
 
 
+def test_a_guide_is_kept_and_asked_too() -> None:
+    weak = from_module(Net(0.5), EDM(), Raw(), (2,), name="weak")
+    model = from_module(Net(), EDM(), Raw(), (2,), guide=weak)
+    assert model.guide is weak
+    x = torch.ones(1, 2)
+    own, other = model.denoise(x, 1.0), weak.denoise(x, 1.0)
+    assert torch.equal(model.denoise(x, 1.0, guidance=3.0), other + 3 * (own - other))
+    broken = weak.replace(net=Net(float("nan")), name="broken")
+    with pytest.raises(OutputError, match="not finite") as caught:
+        from_module(Net(), EDM(), Raw(), (2,), guide=broken)
+    assert caught.value.where == "broken"
+    with pytest.raises(ModelError, match="shape"):
+        from_module(Net(), EDM(), Raw(), (3,), guide=weak)
+
+
 @pytest.mark.parametrize("shape", [(), (0, 3)])
 def test_a_sample_has_a_shape(shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelError, match="shape of a sample"):

@@ -146,6 +146,9 @@ def test_what_a_scheduler_cannot_do_is_refused() -> None:
         as_scheduler(held, like)
     with pytest.raises(PlanError, match="guidance"):
         as_scheduler(PlanSpec("ddim", "trailing", 4, guidance=2.0), like)
+    with pytest.raises(PlanError, match="guidance") as caught:
+        as_scheduler(PlanSpec("ddim", "trailing", 4, guidance_interval=(0.1, 1.0)), like)
+    assert "interval" in caught.value.hint
     scheduler = as_scheduler(plan, like)
     with pytest.raises(PlanError, match="the plan's"):
         scheduler.set_timesteps(timesteps=[999, 500])

@@ -69,6 +69,15 @@ def test_recipes_that_come_with_a_model(model: Model, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no such recipe") as caught:
         subjects.open_recipe("fest", model, str(tmp_path))
     assert "did you mean fast?" in caught.value.hint
+    assert "recipes of this model: fast; published plans: ays-10, ddim-50" in caught.value.hint
+
+
+def test_published_plans_come_after_the_models_own(model: Model, tmp_path: Path) -> None:
+    assert subjects.open_recipe("unipc-10", model, "mixture").label == "unipc3 logsnr 10"
+    (tmp_path / "recipes").mkdir()
+    text = 'hasten = 1\n[plan]\nsolver = "heun"\ngrid = "karras"\nsteps = 4\n'
+    (tmp_path / "recipes" / "unipc-10.toml").write_text(text)
+    assert subjects.open_recipe("unipc-10", model, str(tmp_path)).label == "heun karras 4"
 
 
 def test_positive() -> None:

@@ -24,7 +24,7 @@ from hasten.errors import MethodError, ModelError, OutputError, RunError
 from hasten.integrate.export import export
 from hasten.integrate.player import Player, main
 from hasten.loading import load
-from hasten.solvers import build, ddim, sample, start_noise, stock_plan
+from hasten.solvers import SOLVERS, build, ddim, sample, start_noise, stock_plan
 from hasten.solvers.grids import GRIDS
 
 CONFIG = {"size": 8, "channels": 1, "patch": 4, "width": 16, "depth": 2, "heads": 2, "classes": 4}
@@ -103,6 +103,26 @@ def test_our_own_net_with_classes_guidance_and_noise(uvit: Model, tmp_path: Path
     plain = Player(done.folder).sample([8], torch.tensor([2]), guidance=1.0)
     unguided = sample(uvit, plan, [8], torch.tensor([2]))
     torch.testing.assert_close(plain, unguided, atol=1e-5, rtol=0)
+
+
+def test_an_interval_of_guidance_is_played_by_the_script(uvit: Model, tmp_path: Path) -> None:
+    levels = GRIDS["logsnr"](uvit.process, 6)
+    plan = build(SOLVERS["dpmpp_2m"], levels, guidance_interval=(0.1, 5.0))
+    done = export(uvit, plan, tmp_path / "out")
+    labels = torch.tensor([0, 2, 1])
+    want = sample(uvit, plan, [7, 8, 9], labels, guidance=2.5)
+    got = Player(done.folder).sample([7, 8, 9], labels, guidance=2.5)
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
+    plain = sample(uvit, plan, [7, 8, 9], labels)
+    assert (want - plain).abs().max().item() > 1e-3
+
+
+def test_a_guide_cannot_leave(uvit: Model, tmp_path: Path) -> None:
+    plan = stock_plan(uvit.process, "ddim", "uniform", 2)
+    with pytest.raises(ModelError, match="together with its guide") as caught:
+        export(uvit.replace(guide=uvit), plan, tmp_path / "out", guidance=2.0)
+    assert "guide=None" in caught.value.hint
+    assert not list(tmp_path.iterdir())
 
 
 def test_reuse_is_played_in_full_and_said_so(uvit: Model, tmp_path: Path) -> None:

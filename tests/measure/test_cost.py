@@ -39,6 +39,36 @@ def test_parameters_bytes_and_multiplications_are_counted() -> None:
         cost(model, evaluations=-1)
 
 
+def test_guidance_is_counted_with_what_its_second_branch_costs() -> None:
+    model = Model(Net(), EDM(), Raw(), (6,))
+    by_null = cost(model, 20, guided=8)
+    assert by_null.macs_per_sample == (20 + 8) * 120
+    weak = nn.Sequential(nn.Linear(6, 6, bias=False))
+    guide = model.replace(net=First(weak))
+    guided = cost(model.replace(guide=guide), 20, guided=8)
+    assert guided.macs_guidance == 36
+    assert guided.macs_per_sample == 20 * 120 + 8 * 36
+    assert guided.macs_per_evaluation == 120
+    assert guided.parameters == by_null.parameters + 36
+    assert guided.weight_bytes == by_null.weight_bytes + 4 * 36
+    own = cost(model.replace(guide=model))
+    assert own.parameters == by_null.parameters
+    with pytest.raises(BudgetError, match="5 evaluations, 6 guided"):
+        cost(model, 5, guided=6)
+
+
+class First(nn.Module):
+    """A net that does not look at the time."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        out: Tensor = self.net(x)
+        return out
+
+
 def test_peak_memory_is_that_of_the_work_alone() -> None:
     """Neither the parent's memory nor that of imports is counted as work."""
     held = np.ones(400 * 2**17)  # 400 MiB, more than all of the child

@@ -10,8 +10,8 @@
     ...                                  [classes] ...        ...
 
 ``[net]`` names a factory of `FACTORIES` and its arguments; a ``diffusers`` net keeps its
-``config.json`` in the folder named there. Unknown keys are errors, so that a misspelt fact is never
-a silent default.
+``config.json`` in the folder named there. ``guide`` may name the folder of a weaker model, as seen
+from this one. Unknown keys are errors, so that a misspelt fact is never a silent default.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ PREDICTIONS: dict[str, type[Prediction]] = {
 CODECS: dict[str, type[Codec]] = {"identity": Identity, "pixels": Pixels}
 
 _NEEDED = {"name", "kind", "shape", "net", "process", "prediction"}
-_FREE = {"about", "reference", "judge", "training", "quality"}
+_FREE = {"about", "guide", "reference", "judge", "training", "quality"}
 _KNOWN = _NEEDED | _FREE | {"clip", "codec", "call", "classes", "weights"}
 
 
@@ -110,7 +110,7 @@ def read_facts(path: Path, more: frozenset[str] = frozenset()) -> dict[str, Any]
             hint="give it as --judge",
         )
     _only(card, _KNOWN | more, _NEEDED, str(path))
-    tables = _KNOWN - {"name", "kind", "shape", "clip", "codec", "weights", "about"}
+    tables = _KNOWN - {"name", "kind", "shape", "clip", "codec", "weights", "about", "guide"}
     for key in tables & card.keys():
         if not isinstance(card[key], dict):
             raise ModelError(f"{key} must be a table", where=str(path))
@@ -118,15 +118,16 @@ def read_facts(path: Path, more: frozenset[str] = frozenset()) -> dict[str, Any]
 
 
 def load_bundle(folder: Path) -> Model:
-    """The model in a folder, its weights in single precision, in evaluation mode.
+    """The model in a folder, its weights in single precision, in evaluation mode; its guide too.
 
     Its ``card`` holds the whole card, and ``card["folder"]`` where it came from.
 
     Raises:
-        ModelError: If the card is wrong.
+        ModelError: If the card is wrong, or the guide's.
         WeightsError: If the weights are, or belong to another card.
     """
     card = read_card(folder)
+    guide = _guide(folder, card)
     weights = folder / WEIGHTS
     tensors, fingerprint = read_tensors(weights)
     if card.get("weights", fingerprint) != fingerprint:
@@ -137,15 +138,33 @@ def load_bundle(folder: Path) -> Model:
         )
     model = build(card, folder)
     put_tensors(model.net, tensors, str(weights))
+    if guide is not None:
+        model = model.replace(guide=guide)
     check(model)
     return model
+
+
+def _guide(folder: Path, card: Mapping[str, Any]) -> Model | None:
+    """The weaker model a card names, if any."""
+    if "guide" not in card:
+        return None
+    place = folder / str(card["guide"])
+    if not (place / CARD).is_file():
+        raise ModelError(f"there is no model in {place}", where=f"{folder / CARD}, guide")
+    if "guide" in read_card(place):  # or the card itself, for ever
+        raise ModelError(
+            "a guide is not guided itself",
+            where=f"{folder / CARD}, guide",
+            hint="name a weaker model whose card has no guide",
+        )
+    return load_bundle(place)
 
 
 def build(card: Mapping[str, Any], folder: Path) -> Model:
     """The model a card describes, its net with fresh weights, in evaluation mode.
 
     Args:
-        card: As `read_card` gives it.
+        card: As `read_card` gives it; its guide is left out.
         folder: Where files the card refers to lie.
 
     Raises:
@@ -187,7 +206,8 @@ def save_bundle(
         model: Net and facts; its own ``card`` is not written.
         net: The card's ``[net]``: ``{"factory": "uvit", ...}`` or
             ``{"factory": "diffusers", "folder": "net"}``.
-        facts: ``about``, ``reference``, ``judge``, ``training``, ``quality``; any of them.
+        facts: ``about``, ``guide``, ``reference``, ``judge``, ``training``, ``quality``; any of
+            them. A model with a guide needs the name of the folder that the guide is saved in.
         half: Precision on disk; a tensor beyond float16's range is kept in bfloat16.
 
     Raises:
@@ -195,6 +215,12 @@ def save_bundle(
         RunError: If the folder cannot be written.
     """
     _only(dict(facts), _FREE, set(), "facts")
+    if model.guide is not None and "guide" not in facts:
+        raise ModelError(
+            "the model's guide would be lost",
+            where=model.name,
+            hint='save the guide in a folder of its own and state it: {"guide": "guide", ...}',
+        )
     table = dict(net)
     if table.get("factory") == "diffusers":
         save_config(model.net, folder / str(table["folder"]))

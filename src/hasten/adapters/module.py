@@ -25,6 +25,7 @@ def from_module(
     codec: Codec | None = None,
     clip: float | None = None,
     classes: Classes | None = None,
+    guide: Model | None = None,
     name: str = "model",
     kind: str = "",
     card: Mapping[str, Any] | None = None,
@@ -44,6 +45,8 @@ def from_module(
         codec: What surrounds it; by default nothing (`Pixels` suits images held in [-1, 1]).
         clip: Bound of x0 at every evaluation, if its own sampler clips.
         classes: The labels it is conditioned on, if any; ``call.cond`` names their keyword.
+        guide: A weaker model of the same data, to be guided by (Karras et al. 2024, arXiv
+            2406.02507).
         name: For people and file names.
         kind: ``image``, ``shower`` or ``toy``; by default an image if the shape is [1 or 3, H, W].
         card: Whatever else is to be known, such as ``{"reference": {"speed": {...}}}``.
@@ -67,6 +70,7 @@ def from_module(
         codec=codec or Identity(),
         clip=clip,
         classes=classes,
+        guide=guide,
         name=name,
         kind=kind or ("image" if image else "toy"),
         card=dict(card or {}),
@@ -76,7 +80,7 @@ def from_module(
 
 
 def check(model: Model, example: Tensor | None = None) -> None:
-    """Ask the net once, about two noisy samples; see `from_module`.
+    """Ask the net once, about two noisy samples, and its guide; see `from_module`.
 
     Raises:
         ModelError: As there.
@@ -106,6 +110,8 @@ def check(model: Model, example: Tensor | None = None) -> None:
             where=model.name,
             hint="check that the weights are loaded, and the process and its time scale",
         )
+    if model.guide is not None:
+        check(model.guide, example)
 
 
 def _check_facts(model: Model) -> None:

@@ -24,8 +24,8 @@ RecipeFile: TypeAlias = Annotated[
         "--recipe",
         "-r",
         metavar="RECIPE",
-        help="A recipe file, or the name of one that comes with the model. "
-        "Without it: the sampler named on the model's card.",
+        help="A recipe file, or the name of one that comes with the model (hasten models) or of a "
+        "published plan (hasten methods). Without it: the sampler named on the model's card.",
         show_default=False,
     ),
 ]
@@ -60,7 +60,16 @@ Batch: TypeAlias = Annotated[
 Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="The first sample's seed.")]
 
 Guidance: TypeAlias = Annotated[
-    float, typer.Option(help="Weight of classifier-free guidance; 1 is none.")
+    float, typer.Option(help="Weight of guidance where the recipe states none; 1 is none.")
+]
+
+Guide: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WEAKER_MODEL",
+        help="Named as MODEL is: guide with it in place of the null class (needs a weight).",
+        show_default=False,
+    ),
 ]
 
 ClassNames: TypeAlias = Annotated[

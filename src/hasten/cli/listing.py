@@ -9,23 +9,35 @@ from hasten.cli import choices, talk
 
 
 def methods(form: choices.Output = talk.Format.TABLE) -> None:
-    """List the accelerations, the solvers and the time grids that a recipe may name."""
+    """List the accelerations, solvers and time grids that recipes may name, and published plans."""
+    from hasten.literature import plans, published
     from hasten.methods import METHODS
     from hasten.solvers import GRIDS, SOLVERS
+    from hasten.solvers.options import known_options
+    from hasten.tables import short
 
     found = [_method(kind) for kind in METHODS.values()]
-    solvers = [
+    solvers: list[dict[str, Any]] = [
         {
             "name": solver.name,
             "evaluations": solver.evaluations,
             "order": solver.order,
             "stochastic": solver.stochastic,
+            "options": {
+                name: {"default": option.default, "range": str(option)}
+                for name, option in known_options(solver.name).items()
+            },
             "paper": solver.paper,
         }
         for solver in SOLVERS.values()
     ]
+    recipes = {name: published(name) for name in plans()}
+    ready = [
+        {"name": name, "recipe": recipe.label, "paper": str(recipe.about["paper"])}
+        for name, recipe in recipes.items()
+    ]
     if form is talk.Format.JSON:
-        talk.emit_json({"methods": found, "solvers": solvers, "grids": list(GRIDS)})
+        talk.emit_json({"methods": found, "solvers": solvers, "grids": list(GRIDS), "plans": ready})
         return
     rows = [
         (m["name"], m["stage"], ", ".join(m["touches"]), _knobs(m["fields"]), m["paper"])
@@ -33,17 +45,23 @@ def methods(form: choices.Output = talk.Format.TABLE) -> None:
     ]
     talk.emit_table(("method", "stage", "touches", "settings", "paper"), rows)
     talk.emit_table(
-        ("solver", ">evaluations a step", ">order", "noise", "paper"),
+        ("solver", ">evaluations a step", ">order", "noise", "options", "paper"),
         [
             (
                 str(s["name"]),
                 str(s["evaluations"]),
                 str(s["order"]),
                 "yes" if s["stochastic"] else "",
+                ", ".join(f"{name} = {short(o['default'])}" for name, o in s["options"].items()),
                 str(s["paper"]),
             )
             for s in solvers
         ],
+        apart=True,
+    )
+    talk.emit_table(
+        ("published plan", "recipe", "paper"),
+        [(p["name"], p["recipe"], p["paper"]) for p in ready],
         apart=True,
     )
     talk.emit_facts({"grids": ", ".join(GRIDS)}, apart=True)

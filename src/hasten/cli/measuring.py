@@ -73,7 +73,7 @@ def measure(
         evidence = Evidence(net, n, judge, reference, guidance, _origin(seed), advance)
         facts["seconds_per_sample"] = evidence.seconds(chosen, batch, pairs)
         facts["quality"] = evidence.quality(chosen) if n else None
-    counted = cost(net, plan.nfe)
+    counted = cost(net, plan.nfe, plan.guided(guidance))
     facts["cost"] = {**counted.to_dict(), "macs_per_sample": counted.macs_per_sample}
     if memory:
         facts["memory"] = _memory(
@@ -192,6 +192,9 @@ def _print_measure(facts: dict[str, Any]) -> None:
         "MACs an evaluation": f"{counted['macs_linear_conv']:,} linear and convolution, "
         f"{counted['macs_attention']:,} attention",
     }
+    if counted["guided"]:
+        lines["evaluations"] += f", {counted['guided']} of them guided"
+        lines["MACs of guidance"] = f"{counted['macs_guidance']:,} more in a guided evaluation"
     if facts.get("memory"):
         lines["peak memory"] = size(facts["memory"]["device"] or facts["memory"]["peak"])
     if quality:

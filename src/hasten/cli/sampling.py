@@ -28,6 +28,7 @@ def sample(
     classes: choices.ClassNames = None,
     cond: choices.Condition = None,
     guidance: choices.Guidance = 1.0,
+    guide: choices.Guide = None,
     out: Annotated[
         Path, typer.Option("-o", "--out", help="A .png of all images in a grid, or a .npz archive.")
     ] = Path("samples.png"),
@@ -55,10 +56,14 @@ def sample(
     from hasten.applying import apply
 
     net = subjects.open_model(model, device, dtype, threads)
+    if guide is not None:
+        net = net.replace(guide=subjects.open_model(guide, device, dtype))
     if out.suffix == ".png":
         _check_pictures(net.shape, net.name)
     wanted = subjects.conditions(net, n, classes, cond)
     chosen = subjects.open_recipe(recipe, net, model)
+    if guide is not None:
+        subjects.guided(chosen, net, guidance)
     seeds = range(seed, seed + n)
     size = batch or n
     parts = []

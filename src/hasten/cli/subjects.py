@@ -31,10 +31,7 @@ def open_model(
     place, kind = as_device(device), as_dtype(dtype)
     if threads:
         torch.set_num_threads(threads)
-    model = load(name)
-    if place is not None or kind is not None:
-        model.net.to(device=place, dtype=kind)
-    return model
+    return load(name).to(place, kind)
 
 
 def as_device(name: str | None) -> torch.device | None:
@@ -82,7 +79,7 @@ def as_dtype(name: str | None) -> torch.dtype | None:
 
 
 def open_recipe(text: str | None, model: Model, name: str) -> Recipe:
-    """A recipe file, one that comes with the model, or the sampler on the model's card.
+    """A recipe file, one that comes with the model, a published plan, or the sampler on its card.
 
     Raises:
         RecipeError: If it is not there or not readable.
@@ -112,16 +109,37 @@ def read_recipe(path: Path, kind: type[Recipe]) -> Recipe:
 
 
 def _shipped(text: str, model_name: str) -> Path:
+    from hasten.literature import plans
     from hasten.loading import BUNDLED
 
     folders = (Path(model_name) / "recipes", BUNDLED / model_name / "recipes")
-    found = {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
-    if text in found:
-        return found[text]
-    close = difflib.get_close_matches(text, found, 1)
-    known = f"recipes of this model: {', '.join(found)}" if found else "hasten tune makes one"
+    own = {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+    published = plans()
+    if found := own.get(text) or published.get(text):
+        return found
+    close = difflib.get_close_matches(text, [*own, *published], 1)
+    known = f"recipes of this model: {', '.join(own)}" if own else "hasten tune makes one"
     guess = f"did you mean {close[0]}? " if close else ""
-    raise RecipeError("there is no such recipe", where=text, hint=guess + known)
+    raise RecipeError(
+        "there is no such recipe",
+        where=text,
+        hint=f"{guess}{known}; published plans: {', '.join(published)}",
+    )
+
+
+def guided(recipe: Recipe, model: Model, guidance: float) -> None:
+    """Refuse a guide that would never be asked.
+
+    Raises:
+        RecipeError: If no evaluation is guided.
+        PlanError: If the plan does not suit the model.
+    """
+    if not recipe.resolve(model.process).guided(guidance):
+        raise RecipeError(
+            "the guide would never be asked: no evaluation has a weight other than 1",
+            where="--guide",
+            hint="--guidance 2, or guidance = 2.0 in the recipe's [plan]",
+        )
 
 
 def conditions(model: Model, count: int, classes: str | None, cond: str | None) -> Any:

@@ -106,6 +106,8 @@ class Model:
         codec: What surrounds it.
         clip: Bound of x0 at every evaluation, as the model's own sampler has it; or None.
         classes: The labels it is conditioned on, if any.
+        guide: A weaker model of the same data, away from which this one is guided in place of its
+            null class; asked in full at every guided evaluation, whatever methods do to `net`.
         name: For people and file names.
         kind: ``image``, ``shower`` or ``toy``; what its samples are, so which evidence applies.
         card: Whatever else its makers state (speed reference, judge, training).
@@ -119,10 +121,20 @@ class Model:
     codec: Codec = Identity()
     clip: float | None = None
     classes: Classes | None = None
+    guide: Model | None = None
     name: str = "model"
     kind: str = "image"
     card: Mapping[str, Any] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check that a guide answers the same questions.
+
+        Raises:
+            ModelError: If its shape, noise levels or conditions are others.
+        """
+        if self.guide is not None:
+            _check_guide(self, self.guide)
 
     @property
     def device(self) -> torch.device:
@@ -152,21 +164,25 @@ class Model:
             x: ``x0 + sigma eps`` in VE coordinates, [B, *shape], in the sampler's precision.
             sigma: One level, or one per sample [B].
             cond: What `encode` gave, first axis B; or None.
-            guidance: Weight w of ``D_null + w (D_cond - D_null)`` (Ho and Salimans 2022, with w = 1
-                off); both branches run in one batch.
+            guidance: Weight w, 1 for none. Without a guide ``D_null + w (D - D_null)``, both in one
+                batch (Ho and Salimans 2022, arXiv 2207.12598); with one ``D_guide + w (D -
+                D_guide)``, both under the condition (Karras et al. 2024, arXiv 2406.02507).
 
         Returns:
             x0 [B, *shape] in the precision of ``x``.
 
         Raises:
             OutputError: If the net's output has the wrong shape.
-            ModelError: If guidance is asked of a net without a null class.
+            ModelError: If guidance is asked of a net without a guide or a null class.
         """
         if guidance == 1.0:
             return self._denoise(x, sigma, cond)
-        both = self._denoise(torch.cat([x, x]), _twice(sigma), self._with_null(cond))
-        guided, free = both.chunk(2)
-        return free + guidance * (guided - free)
+        if self.guide is not None:
+            own, weak = self._denoise(x, sigma, cond), self.guide.denoise(x, sigma, cond)
+        else:
+            both = self._denoise(torch.cat([x, x]), _twice(sigma), self._with_null(cond))
+            own, weak = both.chunk(2)
+        return weak + guidance * (own - weak)
 
     def _denoise(self, x: Tensor, sigma: Any, cond: Tensor | None) -> Tensor:
         levels = np.asarray(sigma, dtype=np.float64)
@@ -187,11 +203,19 @@ class Model:
     def _with_null(self, cond: Tensor | None) -> Tensor:
         if cond is None or self.classes is None or self.classes.null is None:
             raise ModelError(
-                "guidance needs a condition and a null class",
+                "guidance needs a guide, or a condition and a null class",
                 where=self.name,
-                hint="sample without guidance, or state Classes(null=...) if it was trained so",
+                hint="sample without guidance, name a weaker model as guide, or state "
+                "Classes(null=...) if it was trained so",
             )
         return torch.cat([cond, torch.full_like(cond, self.classes.null)])
+
+    def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Model:
+        """The model itself, its net and its guide's moved there; None leaves as it is."""
+        for model in (self, self.guide):
+            if model is not None and (device, dtype) != (None, None):
+                model.net.to(device=device, dtype=dtype)
+        return self
 
     def replace(self, **facts: Any) -> Model:
         """The same model with other facts; the net is shared, the clock is new."""
@@ -201,3 +225,25 @@ class Model:
 def _twice(sigma: Any) -> Any:
     levels = np.asarray(sigma, dtype=np.float64)
     return levels if levels.ndim == 0 else np.concatenate([levels, levels])
+
+
+def _check_guide(model: Model, guide: Model) -> None:
+    own, weak = model.process, guide.process
+    what = ""
+    if guide.shape != model.shape:
+        what = f"its samples are of shape {guide.shape}, not {model.shape}"
+    elif weak.sigma_max < 0.99 * own.sigma_max or weak.sigma_min > 1.01 * own.sigma_min:
+        what = (
+            f"it knows noise levels {weak.sigma_min:.4g} to {weak.sigma_max:.4g}, not "
+            f"{own.sigma_min:.4g} to {own.sigma_max:.4g}"
+        )
+    elif guide.call.cond is not None and model.call.cond is None:
+        what = "it wants a condition, which this model has none of"
+    elif guide.classes and model.classes and guide.classes.count != model.classes.count:
+        what = f"it knows {guide.classes.count} classes, not {model.classes.count}"
+    if what:
+        raise ModelError(
+            f"{guide.name} cannot guide this model: {what}",
+            where=model.name,
+            hint="take a smaller or less trained model of the same data",
+        )

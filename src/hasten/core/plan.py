@@ -106,7 +106,7 @@ class Row:
         step: Index of the solver's step this evaluation belongs to.
         slot: Which evaluation of that step it is (0 for one-evaluation solvers).
         reuse: Full, hold or forecast.
-        guidance: Weight of classifier-free guidance for this row; None takes the run's.
+        guidance: Weight of guidance for this row, 1 for none; None takes the run's.
     """
 
     sigma: float
@@ -182,6 +182,11 @@ class Plan:
             raise PlanError(f"{len(entries)} reuse entries for {self.steps} steps")
         rows = tuple(dataclasses.replace(row, reuse=entries[row.step]) for row in self.rows)
         return dataclasses.replace(self, rows=rows)
+
+    def guided(self, guidance: float = 1.0) -> int:
+        """Number of evaluations that ask two branches, in a run with this weight of guidance."""
+        weights = (guidance if row.guidance is None else row.guidance for row in self.rows)
+        return sum(weight != 1 for weight in weights)
 
     @property
     def stochastic(self) -> bool:

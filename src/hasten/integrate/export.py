@@ -76,7 +76,7 @@ def export(
 
     Raises:
         MethodError: If the recipe does not suit the model, or has tactics other than reuse.
-        ModelError: If the net, codec or process cannot leave hasten.
+        ModelError: If the net, codec or process cannot leave hasten, or the model has a guide.
         RunError: If the folder is in other use or cannot be written.
     """
     final = Path(folder)
@@ -85,6 +85,12 @@ def export(
             "this folder is not an earlier export",
             where=str(final),
             hint="choose a new folder, or remove this one first",
+        )
+    if model.guide is not None:
+        raise ModelError(
+            "a model cannot leave hasten together with its guide",
+            where=model.name,
+            hint="export model.replace(guide=None); its samples are not those guided here",
         )
     model, plan, notes = _resolved(model, recipe)
     try:

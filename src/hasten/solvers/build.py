@@ -9,7 +9,7 @@ the outputs still to come and the noise. Each question it asks the symbolic deno
 # ruff: noqa: N806 (the papers' letters)
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, final
 
@@ -75,9 +75,16 @@ class Evaluation(Generic[V]):
 class Run(Generic[V]):
     """What a step function sees.
 
+    Args:
+        sigmas: The noise levels.
+        denoise: The net's x0 for a vector at a noise level.
+        noise: A standard normal vector for an interval of noise levels.
+        breaks: Steps before which the past is forgotten, because the denoiser jumps there.
+
     Attributes:
         sigmas: The noise levels, descending; step i goes from ``sigmas[i]`` to ``sigmas[i + 1]``.
-        past: The first evaluation of every earlier step, newest last.
+        past: The first evaluation of every step since the last break, newest last.
+        step: The step under way.
     """
 
     def __init__(
@@ -85,9 +92,12 @@ class Run(Generic[V]):
         sigmas: Sequence[float],
         denoise: Callable[[V, float], V],
         noise: Callable[[float, float], V] | None = None,
+        breaks: Collection[int] = (),
     ) -> None:
         self.sigmas = [float(sigma) for sigma in sigmas]
         self.past: list[Evaluation[V]] = []
+        self.step = 0
+        self._breaks = breaks
         self._denoise: Callable[[V, float], V] = denoise
         self._noise: Callable[[float, float], V] | None = noise
         self._first: Evaluation[V] | None = None
@@ -108,7 +118,9 @@ class Run(Generic[V]):
     def steps(self, step: Callable[[V, Run[V], int], V], x: V) -> V:
         """All steps in turn, from ``x`` at the first level to the last."""
         for i in range(len(self.sigmas) - 1):
-            self._first = None
+            self.step, self._first = i, None
+            if i in self._breaks:
+                self.past.clear()
             x = step(x, self, i)
             if self._first is not None:
                 self.past.append(self._first)
@@ -190,6 +202,7 @@ def build(
     *,
     reuse: Iterable[Reuse] | None = None,
     guidance: float | Sequence[float] | None = None,
+    guidance_interval: tuple[float, float] | None = None,
     label: str = "",
 ) -> Plan:
     """The plan of a solver on given noise levels.
@@ -198,34 +211,74 @@ def build(
         solver: One of `hasten.solvers.SOLVERS`, or your own.
         sigmas: Strictly descending noise levels, one a step; the last step goes on to 0.
         reuse: The reuse column, one entry a step; all full if None.
-        guidance: Weight of classifier-free guidance, for all steps or one a step; None takes the
-            run's.
+        guidance: Weight of guidance, for all steps or one a step; None takes the run's.
+        guidance_interval: ``(low, high)``: evaluations at ``low < sigma <= high`` have the weight
+            above and all others 1, for which the net is asked once (Kynkaanniemi et al. 2024,
+            arXiv 2404.07724). The guided x0 jumps where the weight does, so a multistep solver
+            begins there anew, with a step of first order. None: all evaluations have the weight.
         label: For people.
 
     Raises:
-        PlanError: If the levels do not descend, or a column has the wrong length.
+        PlanError: If the levels do not descend, a column has the wrong length, or the interval is
+            none or is given for weights that are listed by step.
     """
     levels = check_levels(sigmas)
+    weights = _weights(guidance, len(levels), guidance_interval)
     table, context = _Table(), list[int]()
 
+    def weight(step: int, sigma: float) -> float | None:
+        return weights[step] if _inside(guidance_interval, sigma) else 1.0
+
+    # weights listed by step may change gently, so they are no jumps
+    firsts = [] if guidance_interval is None else [weight(i, s) for i, s in enumerate(levels)]
+    breaks = {i for i in range(1, len(firsts)) if firsts[i] != firsts[i - 1]}
+
     def denoise(x: Vector, sigma: float) -> Vector:
-        context.append(len(run.past))
+        context.append(run.step)
         return table.denoise(x, sigma)
 
-    run = Run[Vector]([*levels.tolist(), 0.0], denoise, table.noise)
+    run = Run[Vector]([*levels.tolist(), 0.0], denoise, table.noise, breaks)
     result = table.combination(run.steps(solver.step, Vector(np.ones(1))))
-    if guidance is None or isinstance(guidance, (int, float)):
-        weights = [guidance] * len(levels)
-    elif len(guidance) != len(levels):
-        raise PlanError(f"{len(guidance)} guidance weights for {len(levels)} steps")
-    else:
-        weights = list(guidance)
     rows = tuple(
-        Row(sigma, asked, step, slot=r - context.index(step), guidance=weights[step])
+        Row(sigma, asked, step, slot=r - context.index(step), guidance=weight(step, sigma))
         for r, ((sigma, asked), step) in enumerate(zip(table.asked, context, strict=True))
     )
     plan = Plan(rows, result, label)
     return plan if reuse is None else plan.with_reuse(reuse)
+
+
+def _weights(
+    guidance: float | Sequence[float] | None, steps: int, interval: tuple[float, float] | None
+) -> list[float | None]:
+    """One weight a step."""
+    check_interval(interval)
+    if guidance is None or isinstance(guidance, (int, float)):
+        return [guidance] * steps
+    if interval is not None:
+        raise PlanError(
+            "both a list of guidance weights and an interval", hint="write ones into the list"
+        )
+    if len(guidance) != steps:
+        raise PlanError(f"{len(guidance)} guidance weights for {steps} steps")
+    return list(guidance)
+
+
+def _inside(interval: tuple[float, float] | None, sigma: float) -> bool:
+    return interval is None or interval[0] < sigma <= interval[1]
+
+
+def check_interval(interval: tuple[float, float] | None) -> None:
+    """Refuse what is no interval of noise levels.
+
+    Raises:
+        PlanError: If it does not ascend from 0 or more.
+    """
+    if interval is not None and not 0 <= interval[0] < interval[1]:
+        raise PlanError(
+            f"{list(interval)} is no interval of noise levels",
+            where="guidance_interval",
+            hint="[low, high] in sigma, with 0 <= low < high",
+        )
 
 
 def check_levels(sigmas: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:

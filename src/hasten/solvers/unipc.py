@@ -35,7 +35,7 @@ def unipc(p: int, scale: str = "bh2", *, lower_final: bool = True) -> Solver:
         if t == 0:
             return D
         now = Evaluation(s, x, D)
-        if i > 0:
+        if run.past:
             known = latest(run.past[-1], run.past[:-1], p, ahead(run, i - 1, lower_final))
             x = x + _terms(known, s, now, B) - _terms(known, s, None, B)
         known = latest(now, run.past, p, ahead(run, i, lower_final))

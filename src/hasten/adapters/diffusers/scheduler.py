@@ -60,7 +60,9 @@ def as_scheduler(plan: Plan | Resolvable, like: Any) -> Any:
         )
     if any(row.guidance is not None for row in plan.rows):
         raise PlanError(
-            "a pipeline does its own guidance", where=plan.label, hint="leave guidance out"
+            "a pipeline does its own guidance",
+            where=plan.label,
+            hint="leave guidance and its interval out, and tell the pipeline",
         )
     scheduler = _kind()()
     scheduler.register_to_config(**config)
