@@ -121,3 +121,5 @@ def test_the_fingerprint_of_a_model_sees_weights_and_facts() -> None:
     clipped = mixture_model().replace(clip=1.0)
     double = mixture_model(dtype=torch.float64)
     assert len({first, *map(model_fingerprint, (moved, clipped, double))}) == 4
+    by_moved, by_clipped = (mixture_model().replace(guide=guide) for guide in (moved, clipped))
+    assert len({first, model_fingerprint(by_moved), model_fingerprint(by_clipped)}) == 3

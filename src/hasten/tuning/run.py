@@ -137,7 +137,8 @@ def _machine(model: Model, settings: Settings) -> Iterator[Model]:
     device = model.device if settings.device is None else torch.device(settings.device)
     dtype = model.dtype if settings.torch_dtype is None else settings.torch_dtype
     if (device, dtype) != (model.device, model.dtype):
-        placed = model.replace(net=copy.deepcopy(model.net).to(device, dtype))
+        nets = {"net": copy.deepcopy(model.net), "guide": copy.deepcopy(model.guide)}
+        placed = model.replace(**nets).to(device, dtype)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     try:
