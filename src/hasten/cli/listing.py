@@ -9,12 +9,13 @@ from hasten.cli import choices, talk
 
 
 def methods(form: choices.Output = talk.Format.TABLE) -> None:
-    """List the accelerations, solvers and time grids that recipes may name, and published plans."""
+    """List the accelerations, solvers, grids and published plans, and the ways to search one."""
     from hasten.literature import plans, published
     from hasten.methods import METHODS
     from hasten.solvers import GRIDS, SOLVERS
     from hasten.solvers.options import known_options
     from hasten.tables import short
+    from hasten.tuning.strategies import STRATEGIES
 
     found = [_method(kind) for kind in METHODS.values()]
     solvers: list[dict[str, Any]] = [
@@ -36,8 +37,13 @@ def methods(form: choices.Output = talk.Format.TABLE) -> None:
         {"name": name, "recipe": recipe.label, "paper": str(recipe.about["paper"])}
         for name, recipe in recipes.items()
     ]
+    ways = [
+        {"name": each.name, "about": each.about, "reuses": each.reuses, "paper": each.paper}
+        for each in STRATEGIES.values()
+    ]
     if form is talk.Format.JSON:
-        talk.emit_json({"methods": found, "solvers": solvers, "grids": list(GRIDS), "plans": ready})
+        tables = {"methods": found, "solvers": solvers, "grids": list(GRIDS)}
+        talk.emit_json(tables | {"plans": ready, "strategies": ways})
         return
     rows = [
         (m["name"], m["stage"], ", ".join(m["touches"]), _knobs(m["fields"]), m["paper"])
@@ -62,6 +68,11 @@ def methods(form: choices.Output = talk.Format.TABLE) -> None:
     talk.emit_table(
         ("published plan", "recipe", "paper"),
         [(p["name"], p["recipe"], p["paper"]) for p in ready],
+        apart=True,
+    )
+    talk.emit_table(
+        ("plan find -s", "what is chosen", "paper"),
+        [(w["name"], w["about"], w["paper"]) for w in ways],
         apart=True,
     )
     talk.emit_facts({"grids": ", ".join(GRIDS)}, apart=True)

@@ -21,6 +21,7 @@ from typing import Any, final
 from hasten.errors import PlanError
 from hasten.solvers import stochastic
 from hasten.solvers.build import Solver
+from hasten.solvers.deis import deis_t
 from hasten.solvers.exponential import dpmpp_3m, exponential
 from hasten.solvers.multistep import ipndm, lms
 from hasten.solvers.unipc import unipc
@@ -73,11 +74,16 @@ class Options:
 # final order to lower
 _LOWER = {"lower_final": Option(True)}
 _SAME = {"lower_final": Option(False)}
+_NOISE = {"eta": Option(1.0)}
 
 OPTIONS: Mapping[str, Options] = MappingProxyType(
     {
         "ddim": Options(stochastic.ddim, {"eta": Option(0.0, high=1.0)}),
-        "dpmpp_2m_sde": Options(stochastic.dpmpp_2m_sde, {"eta": Option(1.0)}),
+        "dpmpp_sde": Options(stochastic.dpmpp_sde, _NOISE),
+        "dpmpp_2m_sde": Options(stochastic.dpmpp_2m_sde, _NOISE),
+        "dpmpp_2m_sde_exact": Options(partial(stochastic.exponential_sde, 2), _NOISE),
+        "dpmpp_3m_sde": Options(stochastic.dpmpp_3m_sde, _NOISE | _LOWER),
+        "dpmpp_3m_sde_exact": Options(partial(stochastic.exponential_sde, 3), _NOISE | _LOWER),
         "edm": Options(
             lambda churn, **window: stochastic.churn(churn, **window),
             {
@@ -90,6 +96,7 @@ OPTIONS: Mapping[str, Options] = MappingProxyType(
         "dpmpp_3m": Options(dpmpp_3m, _LOWER),
         "dpmpp_3m_exact": Options(partial(exponential, 3), _LOWER),
         "deis3": Options(partial(exponential, 3, noise=True), _LOWER),
+        "deis3_t": Options(partial(deis_t, 3), _LOWER),
         "unipc3": Options(partial(unipc, 3), _LOWER),
         "unipc3_bh1": Options(partial(unipc, 3, "bh1"), _LOWER),
         **{f"lms{k}": Options(partial(lms, k), _SAME) for k in (2, 3, 4)},
