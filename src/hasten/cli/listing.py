@@ -72,7 +72,7 @@ def methods(form: choices.Output = talk.Format.TABLE) -> None:
     )
     talk.emit_table(
         ("plan find -s", "what is chosen", "paper"),
-        [(w["name"], w["about"], w["paper"]) for w in ways],
+        [(str(w["name"]), str(w["about"]), str(w["paper"])) for w in ways],
         apart=True,
     )
     talk.emit_facts({"grids": ", ".join(GRIDS)}, apart=True)
