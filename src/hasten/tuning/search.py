@@ -2,7 +2,7 @@
 
     stock     what everybody has
     family    stock solvers on grids of two free numbers
-    fitted    grids and coefficients that come nearest to the teacher's endpoints
+    fitted    grids and coefficients that come nearest to the teacher's endpoints, and learned ones
     around    grids near those of a candidate
     held      a candidate with rows held
 
@@ -12,6 +12,7 @@ written there, and a resumed one proposes the same.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -42,8 +43,8 @@ SCREEN = 8
 """Trajectories of the first look."""
 HALF = 12
 """The worse half of a field is left alone after the first look, but not if so few would stay."""
-MEMBERS, NEAR, HELD = 24, 6, 16
-"""Plans of a family; grids around a candidate; plans with held rows that are compared."""
+MEMBERS, NEAR, HELD, FITTED = 24, 6, 16, 8
+"""Plans of a family; grids around a candidate; plans with held rows, and of these with fits."""
 SHAKE = 0.25
 """Standard deviation in log sigma of a grid nearby."""
 NUMBERS = 16_000
@@ -183,7 +184,7 @@ class Search:
         refined = [r for s in found[:STARTS] if self.left for r in self._refine(s.candidate)]
         refined.sort(key=lambda s: s.error)
         self._warm = refined[0] if refined else None
-        return refined
+        return [*(r for s in refined[:1] if self.left for r in self._learn(s)), *refined]
 
     def around(self, best: Sequence[Scored]) -> list[Scored]:
         """Plans near the best ones of a contest."""
@@ -205,8 +206,15 @@ class Search:
         ]
         timed = sorted((t for t in timed if t[0] < limit), key=lambda t: t[0], reverse=True)
         field = [each for _, each in timed[: 3 * HELD]]
-        found = self._try(f"held/{base.candidate.key()}", f"{base.label}, rows held", field)
-        return sorted(found, key=lambda s: s.error)[:HELD]
+        name, message = f"held/{base.candidate.key()}", f"{base.label}, rows held"
+        plain = sorted(self._try(name, message, field), key=lambda s: s.error)[:HELD]
+        # a held row is off in a way that other coefficients than a solver's make up for
+        fits = [dataclasses.replace(s.candidate, fitted=True) for s in plain[:FITTED]]
+        fitted = sorted(
+            self._try(f"{name}/fitted", f"{message}, fits", fits), key=lambda s: s.error
+        )
+        learned = [r for s in fitted[:1] if self.left for r in self._learn(s)]
+        return [*learned, *fitted[: HELD // 4], *plain[: HELD // 2]]
 
     def front(self) -> list[Scored]:
         """The best of everything tried, fastest first."""
@@ -226,6 +234,18 @@ class Search:
 
         self._say(self.share, f"refining {candidate.label}")
         return self._remember(f"refine/{candidate.key()}", work)
+
+    def _learn(self, scored: Scored) -> list[Scored]:
+        """Move all numbers of a candidate's plan to where its error is least."""
+        self.trials += 1
+        number = self.trials
+
+        def work() -> list[Scored]:
+            seeds = len(self.bench.train)
+            return [self.bench.learn(scored.candidate, scored.plan, number, seeds=seeds)]
+
+        self._say(self.share, f"learning {scored.label}")
+        return self._remember(f"learn/{scored.recipe.fingerprint()}", work)
 
     def _starts(self, steps: int) -> list[Candidate]:
         grids = []
