@@ -6,29 +6,12 @@ import torch
 
 from hasten.core.model import Model
 from hasten.core.process import EDM
-from hasten.models.mixture import mixture_model
 from hasten.solvers import SOLVERS, build, stock_plan
 from hasten.tuning.fit import Fit
 from hasten.tuning.newton import mean_error
 from hasten.tuning.play import play
 from hasten.tuning.refine import distinct, refine
-from hasten.tuning.seeds import stream
-from hasten.tuning.teacher import Teacher, converged_plan, teach
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return mixture_model(dtype=torch.float64)
-
-
-@pytest.fixture(scope="module")
-def train(model: Model) -> Teacher:
-    return teach(model, converged_plan(model.process), stream(0, "train", 96), None)
-
-
-@pytest.fixture(scope="module")
-def valid(model: Model) -> Teacher:
-    return teach(model, converged_plan(model.process), stream(0, "valid", 96), None)
+from hasten.tuning.teacher import Teacher
 
 
 def error(model: Model, plan: object, teacher: Teacher) -> float:

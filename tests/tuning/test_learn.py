@@ -10,28 +10,11 @@ from hasten.core.model import Model
 from hasten.core.plan import Combination
 from hasten.core.process import DiscreteVP
 from hasten.errors import PlanError
-from hasten.models.mixture import mixture_model
 from hasten.solvers import stock_plan
 from hasten.tuning.learn import MEMORY, Numbers, learn
 from hasten.tuning.newton import gauss_newton, mean_error
 from hasten.tuning.play import Played, play
-from hasten.tuning.seeds import stream
-from hasten.tuning.teacher import Teacher, converged_plan, teach
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return mixture_model(dtype=torch.float64)
-
-
-@pytest.fixture(scope="module")
-def train(model: Model) -> Teacher:
-    return teach(model, converged_plan(model.process), stream(0, "train", 96), None)
-
-
-@pytest.fixture(scope="module")
-def valid(model: Model) -> Teacher:
-    return teach(model, converged_plan(model.process), stream(0, "valid", 96), None)
+from hasten.tuning.teacher import Teacher
 
 
 @pytest.mark.parametrize("solver", ["ddim", "dpmpp_2m", "unipc3", "lms4"])
