@@ -41,13 +41,14 @@ def main() -> None:
     parser.add_argument("--plans", nargs="+", required=True, metavar="RECIPE:EVALUATIONS")
     parser.add_argument("--work", type=Path, default=Path("runs/solvers"))
     parser.add_argument("--n", type=int, help="samples for the distance; 0 leaves it out")
+    parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    where = (given.model, SEEDS, given.work)
+    where = (given.model, SEEDS, given.work, given.device)
     race = Race(Journal(given.work / f"endpoint-{given.model}.jsonl"), measurer(where, 1), say)
     ground = Ground.of(*where)
     count = ENOUGH.get(given.model, 1000) if given.n is None else given.n
-    bench = Bench.of(given.model, count, given.work / "features") if count else None
+    bench = Bench.of(given.model, count, given.work / "features", given.device) if count else None
     found = []
     for text in given.plans:
         path, _, against = text.rpartition(":")

@@ -8,7 +8,10 @@
 
 MODEL is fashion-uvit, fashion-unet or mixture. The first three run for up to an hour of one core;
 what is finished lies in a journal under --work, so a stopped run continues where it was. Their
-results go to --results, from where figure and table read.
+results go to --results, from where figure and table read. Full size, on an accelerator:
+
+    python benchmarks/solvers.py endpoint MODEL --device cuda --full --n 4096
+    python benchmarks/solvers.py distance MODEL --device cuda --n 50000
 """
 
 from __future__ import annotations
@@ -37,10 +40,10 @@ def compete(
     given: argparse.Namespace, part: str, entrants: Mapping[int, Sequence[Entrant]]
 ) -> None:
     """Race the entrants and write down their errors."""
-    where = (given.model, given.n, given.work)
+    where = (given.model, given.n, given.work, given.device)
     journal = Journal(given.work / f"{part}-{given.model}.jsonl")
     race = Race(journal, measurer(where, given.processes), say)
-    ranked = race_all(race, entrants, given.n)
+    ranked = race_all(race, entrants, given.n, full=given.full)
     ground = Ground.of(*where)
     table = []
     for entrant in (e for found in ranked.values() for e in found):
@@ -58,7 +61,7 @@ def compete(
             "floor": record.mean_and_se(ground.floor.tolist()),
             "floor_is": "the same of heun karras 64 from heun karras 128",
             "seeds": [ground.seeds[0], len(ground.seeds)],
-            "rounds": {"up to 20 evaluations": SHORT, "beyond": LONG},
+            "rounds": "all on all seeds" if given.full else {"up to 20": SHORT, "beyond": LONG},
             "left_out": left_out(),
             "results": table,
         },
@@ -70,7 +73,7 @@ def say(text: str) -> None:
 
 
 def endpoint(given: argparse.Namespace) -> None:
-    process = Ground.of(given.model, given.n, given.work).model.process
+    process = Ground.of(given.model, given.n, given.work, given.device).model.process
     compete(given, "endpoint", {count: stock(process, count) for count in given.evaluations})
 
 
@@ -83,7 +86,7 @@ def distance(given: argparse.Namespace) -> None:
     if found is None:
         raise SystemExit(f"no {given.results}/endpoint-{given.model}.json: run endpoint first")
     count = given.n or judging.ENOUGH.get(given.model, 1000)
-    bench = judging.Bench.of(given.model, count, given.work / "features")
+    bench = judging.Bench.of(given.model, count, given.work / "features", given.device)
     record.write(given.results / f"distance-{given.model}.json", judging.judge(bench, found, say))
 
 
@@ -104,10 +107,12 @@ def main() -> None:
         part.add_argument("model")
         part.add_argument("--work", type=Path, default=Path("runs/solvers"))
         part.set_defaults(work_on=work)
+        part.add_argument("--device", default="cpu")
         part.add_argument("--n", type=int, default=None if work is distance else 256)
         if work is not distance:
             part.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS)
             part.add_argument("--processes", type=int, default=1)
+            part.add_argument("--full", action="store_true", help="all plans on all seeds: no race")
     for work in (figure, table):
         part = parts.add_parser(work.__name__)
         part.add_argument("--docs", type=Path, default=HERE.parent / "docs")

@@ -26,7 +26,7 @@ from hasten.tuning.seeds import stream, uniform_classes
 from hasten.tuning.standard import settle
 from hasten.tuning.teacher import converged_plan
 from landscape.entrants import Stock, on_all_grids
-from landscape.ground import BATCH
+from landscape.ground import batch_on
 
 EVALUATIONS = (4, 5, 6, 8, 10, 12, 15)
 SOLVERS = (
@@ -57,12 +57,17 @@ class Bench:
     identity: str
 
     @classmethod
-    def of(cls, name: str, count: int, folder: Path) -> Bench:
+    def of(cls, name: str, count: int, folder: Path, device: str) -> Bench:
         """The bench of a model; features are kept in the folder."""
         model = hasten.load(name)
+        model.net.to(device)
         standard = settle(model, None, None, lambda: torch.empty(0))
         court = Court(
-            standard.features, standard.reference, uniform_classes(model), BATCH, (folder,)
+            standard.features,
+            standard.reference,
+            uniform_classes(model),
+            batch_on(model),
+            (folder,),
         )
         seeds = stream("landscape of solvers", "distance", count)
         return cls(model, court, seeds, standard.reference, model_fingerprint(model))

@@ -22,8 +22,11 @@ from hasten.tuning.seeds import stream, uniform_classes
 from hasten.tuning.teacher import STEPS, converged_plan
 from landscape.entrants import Entrant
 
-BATCH = 64
-"""Samples in one pass."""
+BATCH, WIDE = 64, 1024
+"""Samples in one pass on the CPU, and on an accelerator."""
+
+Where = tuple[str, int, Path, str]
+"""Model, number of seeds, folder, device of a ground."""
 
 
 @final
@@ -46,9 +49,10 @@ class Ground:
     floor: NDArray[np.float64]
 
     @classmethod
-    def of(cls, name: str, count: int, folder: Path) -> Ground:
+    def of(cls, name: str, count: int, folder: Path, device: str) -> Ground:
         """The ground of a model; its endpoints are kept in the folder."""
         model = hasten.load(name)
+        model.net.to(device)
         seeds = stream("landscape of solvers", "endpoint", count)
         cond = uniform_classes(model)(seeds)
         coarse, fine = (converged_plan(model.process, steps) for steps in (STEPS, 2 * STEPS))
@@ -66,15 +70,21 @@ class Ground:
     def errors(self, entrant: Entrant, first: int, last: int) -> list[float]:
         """RMSE of each of these samples, six decimals; infinite where it diverges."""
         found: list[float] = []
-        for low in range(first, last, BATCH):
-            some = slice(low, min(low + BATCH, last))
+        batch = batch_on(self.model)
+        for low in range(first, last, batch):
+            some = slice(low, min(low + batch, last))
             part = None if self.cond is None else self.cond[some]
             try:
-                ends = entrant.endpoint(self.model, self.seeds[some], part)
+                ends = entrant.endpoint(self.model, self.seeds[some], part).cpu()
             except OutputError:  # it diverged
                 ends = torch.full_like(self.end[some], torch.inf)
             found += rmse(ends, self.end[some]).round(6).tolist()
         return found
+
+
+def batch_on(model: Model) -> int:
+    """Samples in one pass, where the model is."""
+    return BATCH if model.device.type == "cpu" else WIDE
 
 
 def rmse(a: Tensor, b: Tensor) -> NDArray[np.float64]:
@@ -85,8 +95,9 @@ def rmse(a: Tensor, b: Tensor) -> NDArray[np.float64]:
 
 def _ends(model: Model, plan: Plan, seeds: range, cond: Tensor | None) -> NDArray[np.float32]:
     parts = []
-    for first in range(0, len(seeds), BATCH):
-        some = slice(first, first + BATCH)
+    batch = batch_on(model)
+    for first in range(0, len(seeds), batch):
+        some = slice(first, first + batch)
         parts.append(run(model, plan, seeds[some], None if cond is None else cond[some]))
-    found: NDArray[np.float32] = torch.cat(parts).numpy()
+    found: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
     return found

@@ -11,7 +11,6 @@ import math
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar, final
 
 import numpy as np
@@ -19,7 +18,7 @@ import torch
 
 from hasten.tuning.journal import Journal
 from landscape.entrants import Entrant
-from landscape.ground import Ground
+from landscape.ground import Ground, Where
 
 MANY = 20
 """Beyond so many evaluations a race has fewer seeds."""
@@ -114,21 +113,28 @@ def _name(job: Job) -> str:
     return f"{entrant.key}|{first}-{last}"
 
 
-def race_all(race: Race, entrants: Mapping[int, Sequence[E]], most: int) -> dict[int, list[E]]:
-    """One race at every number of evaluations."""
+def race_all(
+    race: Race, entrants: Mapping[int, Sequence[E]], most: int, *, full: bool = False
+) -> dict[int, list[E]]:
+    """One race at every number of evaluations; a full one has all entrants on all seeds."""
     return {
-        evaluations: race.run(running, SHORT if evaluations <= MANY else LONG, most)
+        evaluations: race.run(running, rounds(evaluations, most if full else None), most)
         for evaluations, running in sorted(entrants.items())
     }
 
 
-def measurer(
-    where: tuple[str, int, Path], processes: int
-) -> Callable[[Iterable[Job]], Iterator[list[float]]]:
+def rounds(evaluations: int, whole: int | None) -> Sequence[Round]:
+    """The rounds of a race, or the only one of a whole race on so many seeds."""
+    if whole is not None:
+        return (Round(whole),)
+    return SHORT if evaluations <= MANY else LONG
+
+
+def measurer(where: Where, processes: int) -> Callable[[Iterable[Job]], Iterator[list[float]]]:
     """A function of jobs that yields their errors in order.
 
     Args:
-        where: Model, number of seeds and folder of a ground.
+        where: Of the ground.
         processes: How many share the work; 1 stays in this one.
     """
     _ground(where)  # so that several processes need not make it at once
@@ -139,10 +145,10 @@ def measurer(
 
 
 @functools.cache
-def _ground(where: tuple[str, int, Path]) -> Ground:
+def _ground(where: Where) -> Ground:
     torch.set_num_threads(1)
     return Ground.of(*where)
 
 
-def _measure(where: tuple[str, int, Path], job: Job) -> list[float]:
+def _measure(where: Where, job: Job) -> list[float]:
     return _ground(where).errors(*job)
