@@ -39,6 +39,8 @@ CLOSE = 64
 """Trajectories that numbers are moved on."""
 CHOSEN = 4
 """Plans that are compared on the trajectories to choose on."""
+SCREEN, NEAREST = 16, 8
+"""Trajectories of the first look at samplers off the shelf, and how many are looked at again."""
 CHUNK = 64
 """Samples in one pass where time is not measured."""
 
@@ -244,11 +246,16 @@ class _Finder:
         field = stock.candidates(self._model.process, evaluations)
         if not field:
             raise BudgetError(f"no stock sampler takes {evaluations} evaluations on this process")
-        scored = []
-        for number, candidate in enumerate(field):
-            self._say(number / len(field), f"stock: {candidate.label}")
-            scored.append(self._try(bench, Trial(candidate), -number))
-        return best(scored, 1)[0]
+        number = 0
+        for seeds, count in ((SCREEN, NEAREST), (None, 1)):
+            scored = []
+            for candidate in field:
+                number -= 1
+                self._say(1.0, f"stock: {candidate.label}")
+                scored.append(self._try(bench, Trial(candidate, seeds=seeds), number))
+            nearest = best(scored, count)
+            field = [each.candidate for each in nearest]
+        return nearest[0]
 
 
 _FREE = Speeds(0.0, 0.0, {})
