@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+import nets
+from hasten.applying import apply
 from hasten.core.model import Model
+from hasten.core.plan import FULL, HOLD
 from hasten.core.process import EDM
+from hasten.methods.cache import Cache
+from hasten.recipe import PlanSpec, Recipe
 from hasten.solvers import SOLVERS, build, stock_plan
 from hasten.tuning.fit import Fit
 from hasten.tuning.newton import mean_error
@@ -65,6 +70,29 @@ def test_rows_that_agree_are_not_asked_again(model: Model, valid: Teacher) -> No
     again = play(model, plan, valid.noise, None, before=first)
     assert again.evaluated == 3
     assert torch.equal(again.end, play(model, plan, valid.noise, None).end)
+
+
+def test_a_run_that_goes_on_at_a_held_row_goes_back_to_what_it_holds() -> None:
+    net = nets.uvit()
+    cond = None if net.classes is None else torch.arange(4) % net.classes.count
+    noise = torch.randn(4, *net.shape, generator=torch.Generator().manual_seed(0))
+    column = [FULL, HOLD, FULL, HOLD, HOLD, FULL]
+
+    def levels(moved: int) -> np.ndarray:
+        found = np.geomspace(net.process.sigma_max, 0.05, 6)
+        found[moved:] *= 0.9
+        return found
+
+    recipe = Recipe(PlanSpec("ddim", "karras", 1), (Cache(depth=0.6),))
+    with apply(net, recipe) as applied:
+        first = play(applied.model, build(SOLVERS["ddim"], levels(6), reuse=column), noise, cond)
+        for moved, evaluated in [(1, 6), (2, 4), (3, 4), (4, 4), (5, 1), (6, 0)]:
+            plan = build(SOLVERS["ddim"], levels(moved), reuse=column)
+            again = play(applied.model, plan, noise, cond, before=first)
+            assert again.evaluated == evaluated
+            assert torch.equal(again.end, play(applied.model, plan, noise, cond).end)
+        other = build(SOLVERS["ddim"], levels(6), reuse=[FULL, HOLD, HOLD, HOLD, HOLD, FULL])
+        assert play(applied.model, other, noise, cond, before=first).evaluated == 6
 
 
 def ask_for(model: Model, teacher: Teacher, solver: str, fitted: bool):  # type: ignore[no-untyped-def]

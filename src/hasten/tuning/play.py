@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hasten.core.model import Model
-from hasten.core.plan import Combination, Plan
+from hasten.core.plan import Combination, Plan, Reuse, Row
 from hasten.errors import OutputError, PlanError
 
 Revise = Callable[[int, float, Combination, Tensor, Sequence[Tensor]], Combination]
@@ -78,8 +78,7 @@ def play(
         revise: Told of every row's combination before it is used, and of the result's (as the row
             after the last); returns the one to use.
         before: A run of another plan from the same noise; rows that agree with its first rows are
-        not
-            evaluated again (only if nothing is reused: held features are not kept between runs).
+            not evaluated again.
 
     Raises:
         OutputError: If the result is not finite.
@@ -119,11 +118,20 @@ def play(
 
 
 def _shared(plan: Plan, before: Played | None) -> int:
-    """How many leading rows ask the same question."""
-    if before is None or not all(entry.full for entry in (*plan.reuse, *before.asked.reuse)):
+    """How many leading rows need not be evaluated again.
+
+    Those that ask the same question; but features are not kept between runs, so a run that goes on
+    at a held row goes back to the full row that it holds on to.
+    """
+    if before is None or any(row.slot or row.reuse.order for row in plan.rows):
         return 0
+
+    def asks(row: Row) -> tuple[float, Combination, float | None, Reuse]:
+        return row.sigma, row.input, row.guidance, row.reuse
+
     pairs = zip(plan.rows, before.asked.rows, strict=False)
-    same = [
-        a.sigma == b.sigma and a.input == b.input and a.guidance == b.guidance for a, b in pairs
-    ]
-    return same.index(False) if False in same else len(same)
+    same = [asks(a) == asks(b) for a, b in pairs]
+    count = same.index(False) if False in same else len(same)
+    while 0 < count < len(plan.rows) and not plan.rows[count].reuse.full:
+        count -= 1
+    return count

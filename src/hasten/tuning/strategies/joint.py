@@ -36,7 +36,7 @@ STALEST = 3
 """Most held rows after a full one."""
 ROWS = 16
 """Most rows."""
-SHAPES, NEIGHBOURS, LEARNED = 6, 2, 3
+SHAPES, NEIGHBOURS, LEARNED = 4, 2, 3
 """Shapes that are refined, that are looked around, and plans that are learned."""
 
 Pattern = tuple[int, ...]
