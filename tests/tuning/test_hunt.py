@@ -123,3 +123,28 @@ def test_held_rows_win_where_they_take_less_time() -> None:
     slow = scored("search", "unipc2", 5, 4.5)
     found = hunt(Search([slow]), 6, 4).ours([scored("stock", "ddim", 6, 6.0)])
     assert found[0].seconds == 4
+
+
+def test_the_surroundings_of_a_promising_plan_are_looked_at_again() -> None:
+    class Hill(Search):
+        """Every look around finds a plan one better than before."""
+
+        looks = 0
+
+        def around(self, _: Sequence[Scored]) -> list[Scored]:
+            self.looks += 1
+            return [scored("search", "dpmpp_2m", 2 + self.looks, 2.0)]
+
+    def looks(near: float) -> int:
+        def truth(plan: Any) -> float:
+            return {2: near, 3: near, 4: GOOD}.get(plan.steps, GOOD)
+
+        search = Hill()
+        settings = Settings(search_samples=256, samples=1000, finalists=2)
+        contest = Contest(Session(truth), settings)  # type: ignore[arg-type]
+        Hunt(search, contest, settings)._level(2)  # type: ignore[arg-type]
+        return search.looks
+
+    assert looks(near=-0.3) == 2  # promising, then good
+    assert looks(near=BAD) == 1
+    assert looks(near=LOST) == 0

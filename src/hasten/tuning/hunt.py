@@ -20,6 +20,9 @@ WIDEST = 40
 """Most evaluations of a stock sampler that is looked at."""
 LOST = 2.0
 """If the best distance is so many times the reference's, its like are not looked at further."""
+ATTEMPTS, PROMISING = 3, 0.1
+"""How often the surroundings of the best of some steps are looked at, again only if it is so likely
+to pass. Fewer steps gain more than a held row does, so of those the surroundings are seen once."""
 FASTER = 0.98
 """A candidate is faster if its time is below this share."""
 
@@ -103,15 +106,21 @@ class Hunt:
     def _level(self, steps: int) -> list[Scored]:
         """The good ones of the best own plans with so many steps."""
         proposed = self.search.family(steps) + self.search.fitted(steps)
-        best = self.contest.hold(proposed)
-        if best and self.contest.ratio(best[0]) < LOST:
+        return self._good(self.contest.hold(proposed), ATTEMPTS)
+
+    def _good(self, best: list[Scored], attempts: int) -> list[Scored]:
+        """The good ones of the best, and of what lies around them; again if that was near."""
+        for attempt in range(attempts):
+            if not best or self.contest.ratio(best[0]) >= LOST:
+                break
+            if attempt and (
+                self.contest.good(best[0]) or self.contest.comfort(best[0]) < PROMISING
+            ):
+                break
             best = self.contest.hold([*best, *self.search.around(best)])
         return [s for s in self.search.keep(best) if self.contest.good(s)]
 
     def _faster(self, base: Scored, fastest: float) -> list[Scored]:
         """Good plans like one, but with rows held, that take less than a time."""
         proposed = self.search.held(base, FASTER * fastest)
-        best = self.contest.hold(proposed)
-        if best and self.contest.ratio(best[0]) < LOST:
-            best = self.contest.hold([*best, *self.search.around(best)])
-        return [s for s in self.search.keep(best) if self.contest.good(s)]
+        return self._good(self.contest.hold(proposed), 1)
