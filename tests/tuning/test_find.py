@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import nets
 from hasten.core.model import Model
@@ -61,6 +62,8 @@ def test_a_search_that_was_cut_off_ends_the_same(model: Model, tmp_path: Path) -
     again = find(model, tmp_path)
     assert again.recipe == whole.recipe
     assert np.array_equal(again.errors, whole.errors)
+    assert (again.trials, again.evaluations) == (whole.trials, whole.evaluations)
+    assert whole.evaluations >= 60 * 96  # the first row of a plan, on every trajectory
     other = (tmp_path / "trials.jsonl").read_bytes().splitlines()
     assert [line.split(b'"clock"')[0] for line in other] == [
         line.rstrip().split(b'"clock"')[0] for line in lines
@@ -129,7 +132,26 @@ def test_joint_plans_hold_rows_and_stay_in_time(tmp_path: Path) -> None:
 
 
 def _classes(model: Model, count: int) -> object:
-    import torch
-
     assert model.classes is not None
     return torch.arange(count) % model.classes.count
+
+
+def under(model: Model, label: int, journal: Path) -> Plans:
+    return find_plan(
+        model,
+        2,
+        strategy="gits",
+        trials=3,
+        speeds=SPEEDS,
+        conditions=lambda seeds: torch.full((len(seeds),), label),
+        journal=journal,
+    )
+
+
+def test_searches_with_other_classes_do_not_share_what_they_know(tmp_path: Path) -> None:
+    model = nets.uvit()
+    alone = under(model, 1, tmp_path / "alone" / "1.jsonl")
+    under(model, 0, tmp_path / "0.jsonl")
+    assert np.array_equal(under(model, 1, tmp_path / "1.jsonl").errors, alone.errors)
+    with pytest.raises(RunError, match="another model or with other settings"):
+        under(model, 1, tmp_path / "0.jsonl")

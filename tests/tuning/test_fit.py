@@ -140,7 +140,13 @@ def test_levels_of_a_short_table_stay_distinct() -> None:
     found = distinct(table, crowded)
     assert (np.diff(found) < 0).all()
     assert set(found.tolist()) <= set(table.table.tolist())
+    assert distinct(table, np.full(5, table.sigma_min)).tolist() == sorted(table.table)[4::-1]
+    assert len(set(distinct(table, np.full(12, 1.0)).tolist())) == 12
+    long = DiscreteVP.from_betas(np.linspace(1e-4, 0.02, 1000))
+    crowded = distinct(long, np.array([157, 20, 3, 0.5, 0.0115, 0.0101]))  # two below the last
+    assert (np.diff(crowded) < 0).all()
+    assert crowded[-1] == long.table.min()
     with pytest.raises(PlanError):
-        distinct(table, np.full(5, table.sigma_min))
+        distinct(table, np.full(13, table.sigma_min))
     free = np.array([3.0, 2.0])
     assert (distinct(EDM(), free) == free).all()

@@ -9,7 +9,7 @@ import torch
 from hasten.core.model import Model
 from hasten.core.plan import Combination
 from hasten.core.process import DiscreteVP
-from hasten.errors import PlanError
+from hasten.errors import OutputError, PlanError
 from hasten.solvers import stock_plan
 from hasten.tuning.learn import MEMORY, Numbers, learn
 from hasten.tuning.newton import gauss_newton, mean_error
@@ -100,6 +100,30 @@ def test_what_has_no_endpoint_or_loses_constants_is_refused(model: Model) -> Non
     shrunk = dataclasses.replace(plan, result=Combination(0.0, ((3, 0.9),)))
     with pytest.raises(PlanError, match="constants"):
         Numbers(shrunk, model.process)
+
+
+def test_a_probe_that_fails_is_a_place_not_to_go() -> None:
+    target = torch.tensor([[3.0, -1.0]], dtype=torch.float64)
+
+    def ask(place: np.ndarray, _: Played | None) -> Played:
+        if place[0] > 2 or place[1] != 0:
+            raise OutputError("it leaves the numbers")
+        end = torch.from_numpy(place)[None, :]
+        return Played(None, None, end, (), 0)  # type: ignore[arg-type]
+
+    found = gauss_newton(
+        ask,
+        target,
+        np.zeros(2),
+        nudges=lambda place: np.full(2, 0.1),
+        legal=lambda place: place,
+        reach=0.5,
+        rounds=20,
+        tolerance=0.0,
+    )
+    assert found.place[0] == pytest.approx(2, abs=0.5)
+    assert found.place[0] <= 2
+    assert found.place[1] == 0
 
 
 def test_gauss_newton_solves_a_linear_problem_in_few_rounds() -> None:

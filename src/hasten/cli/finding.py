@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,7 +61,7 @@ def find(
 
     net = subjects.open_model(model, device, dtype, threads)
     path = out or Path("plans") / f"{talk.file_stem(net.name)}-{evaluations}-{strategy}.toml"
-    again = f"hasten plan find {model} -n {evaluations} -s {strategy} -o {path}"
+    again = shlex.join(["hasten", *sys.argv[1:]])  # what is finished lies beside the recipe
     with talk.resumable(again), talk.progress("searching") as advance:
         plans = find_plan(
             net,
@@ -77,7 +79,14 @@ def find(
         "model": net.name,
         "strategy": strategy,
         "evaluations": evaluations,
+        "guidance": guidance,
+        "seed": seed,
+        "trials": facts["trials"],
         "endpoint_error": facts["found"]["error"],
+        "endpoint_error_se": facts["found"]["error_se"],
+        "n": facts["found"]["n"],
+        "off_the_shelf": facts["stock"]["label"],
+        "off_the_shelf_error": facts["stock"]["error"],
     }
     recipe = dataclasses.replace(plans.recipe, about=about)
     atomic_write_text(path, recipe.dumps())

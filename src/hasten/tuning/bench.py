@@ -20,7 +20,7 @@ from hasten.tuning.fit import Fit
 from hasten.tuning.learn import learn
 from hasten.tuning.newton import Floats, mean_error, sample_errors
 from hasten.tuning.play import Played, play
-from hasten.tuning.refine import Refined, distinct, refine
+from hasten.tuning.refine import distinct, refine
 from hasten.tuning.space import Candidate, Scored
 from hasten.tuning.speeds import Speeds
 from hasten.tuning.teacher import Teacher
@@ -80,9 +80,7 @@ class Bench:
         """Predicted time a sample."""
         return self.speeds.of(self._plan(candidate), candidate.tactic)
 
-    def refine(
-        self, candidate: Candidate, trial: int, *, seeds: int, rounds: int = 6
-    ) -> tuple[Scored, Refined]:
+    def refine(self, candidate: Candidate, trial: int, *, seeds: int, rounds: int = 6) -> Scored:
         """Move the candidate's noise levels to where its error is least, then score it.
 
         Args:
@@ -93,23 +91,26 @@ class Bench:
         """
         teacher = self.train.part(0, min(seeds, len(self.train)))
         process = self.model.process
-        start = np.array([row.sigma for row in self._plan(candidate).rows if row.slot == 0])
+        try:
+            start = np.array([row.sigma for row in self._plan(candidate).rows if row.slot == 0])
+            with self._attached(candidate.recipe) as model:
 
-        with self._attached(candidate.recipe) as model:
+                def ask(sigmas: Floats, before: Played | None) -> Played:
+                    plan = self._plan(candidate.moved(distinct(process, sigmas)))
+                    return self._play(model, plan, teacher, fitted=candidate.fitted, before=before)
 
-            def ask(sigmas: Floats, before: Played | None) -> Played:
-                plan = self._plan(candidate.moved(distinct(process, sigmas)))
-                return self._play(model, plan, teacher, fitted=candidate.fitted, before=before)
-
-            found = refine(
-                ask,
-                teacher.end,
-                start,
-                high=process.sigma_max,
-                low=process.sigma_min,
-                rounds=rounds,
-            )
-        return self.score(candidate.moved(distinct(process, found.sigmas)), trial), found
+                found = refine(
+                    ask,
+                    teacher.end,
+                    start,
+                    high=process.sigma_max,
+                    low=process.sigma_min,
+                    rounds=rounds,
+                )
+            moved = candidate.moved(distinct(process, found.sigmas))
+        except (OutputError, PlanError):
+            return self._hopeless(candidate, trial)
+        return self.score(moved, trial)
 
     def learn(
         self, candidate: Candidate, plan: Plan, trial: int, *, seeds: int, rounds: int = 8

@@ -8,7 +8,6 @@ samples; whether samples stay as good is for `tune` to prove.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from hasten.core.fingerprint import fingerprint
 from hasten.core.model import Model
-from hasten.errors import BudgetError, RunError
+from hasten.errors import BudgetError, OutputError, RunError
 from hasten.recipe import Recipe
 from hasten.tables import known
 from hasten.tuning import stock
@@ -42,7 +41,7 @@ CHOSEN = 4
 SCREEN, NEAREST = 16, 8
 """Trajectories of the first look at samplers off the shelf, and how many are looked at again."""
 CHUNK = 64
-"""Samples in one pass where time is not measured."""
+"""Samples in one pass of the converged sampler."""
 
 Say = Callable[[float, str], None]
 """Told the share that is done, and what goes on."""
@@ -58,7 +57,8 @@ class Plans:
         stock: The best sampler off the shelf with as many evaluations.
         errors: RMSE of every fresh sample: of the plan and of the sampler, two arrays [n].
         trials: Candidates tried.
-        evaluations: Of the net, counted per sample.
+        evaluations: Of the net for these trials, counted per sample; those of the trajectories and
+            of samplers off the shelf are not among them.
     """
 
     best: Scored
@@ -102,6 +102,9 @@ def find_plan(
         journal: A file that remembers finished trials; the same call goes on from there.
         say: Told of progress.
 
+    Returns:
+        The plan and its rival off the shelf, with their errors on fresh seeds.
+
     Raises:
         BudgetError: If there are too few evaluations or trials, or nothing could be tried.
         RecipeError: If there is no such strategy.
@@ -113,7 +116,7 @@ def find_plan(
     if trials < 1:
         raise BudgetError(f"{trials} trials", hint="at least 1; 150 are usual")
     finder = _Finder(model, guidance, conditions, seed, Journal(journal), say or _silent)
-    finder.begin(f"{evaluations}|{strategy}|{guidance}|{batch}|{seed}")
+    finder.begin([evaluations, strategy, batch, speeds.to_dict() if speeds else {}])
     chosen = STRATEGIES[strategy]
     options = tactics(model) if chosen.reuses else []
     bench = finder.bench(options, batch, speeds)
@@ -130,8 +133,8 @@ def find_plan(
         found,
         rival,
         (finder.errors("fresh", FRESH, found), finder.errors("fresh", FRESH, rival)),
-        len(tried),
-        bench.evaluations,
+        finder.trials,
+        finder.evaluations,
     )
 
 
@@ -152,9 +155,13 @@ class _Finder:
         self._conditions = uniform_classes(model) if conditions is None else conditions
         self._journal, self._say = journal, say
         self._identity = model_fingerprint(model)
+        self._teachers: dict[tuple[str, int], Teacher] = {}
+        self.trials = self.evaluations = 0
 
-    def begin(self, facts: str) -> None:
+    def begin(self, facts: list[Any]) -> None:
         """Refuse a journal of another search."""
+        cond = self._conditions(stream(self._seed, "plan-train", TRAIN))
+        facts = [*facts, self._guidance, self._seed, [] if cond is None else cond.tolist()]
         mine = fingerprint([self._identity, facts])
         if self._journal.remember("search", lambda: mine) != mine:
             raise RunError(
@@ -163,9 +170,13 @@ class _Finder:
                 hint="give another file, or remove it",
             )
 
-    @functools.cache  # noqa: B019 (a finder lives as long as its search)
     def teacher(self, name: str, count: int) -> Teacher:
         """Converged trajectories, kept beside the journal for all searches in its folder."""
+        if (name, count) not in self._teachers:
+            self._teachers[name, count] = self._taught(name, count)
+        return self._teachers[name, count]
+
+    def _taught(self, name: str, count: int) -> Teacher:
         self._say(0.0, f"converged trajectories ({name}, {count})")
         seeds = stream(self._seed, f"plan-{name}", count)
         return kept(
@@ -199,15 +210,17 @@ class _Finder:
         """Everything that was tried and fits, in order."""
         rng = np.random.default_rng(trial_seed(self._seed, 0))
         search = STRATEGIES[strategy].propose(space, rng)
-        tried, done = list[Scored](), 0
+        tried = list[Scored]()
         try:
             batch = next(search)
-            while done < trials:
+            while self.trials < trials:
                 scored = []
-                for trial in batch[: trials - done]:
-                    done += 1
-                    self._say(done / trials, f"{trial.care}: {trial.candidate.label}")
-                    scored.append(self._try(space.bench, trial, done))
+                for trial in batch[: trials - self.trials]:
+                    self.trials += 1
+                    self._say(self.trials / trials, f"{trial.care}: {trial.candidate.label}")
+                    found, spent = self._try(space.bench, trial, self.trials)
+                    self.evaluations += spent
+                    scored.append(found)
                 tried += scored
                 batch = search.send(scored)
         except StopIteration:
@@ -215,16 +228,22 @@ class _Finder:
         limit = space.seconds * (1 + 1e-9)
         return [each for each in tried if each.error < HOPELESS and each.seconds <= limit]
 
-    def _try(self, bench: Bench, trial: Trial, number: int) -> Scored:
+    def _try(self, bench: Bench, trial: Trial, number: int) -> tuple[Scored, int]:
+        """What a trial came to, and the evaluations of the net it took, counted per sample."""
+
         def compute() -> dict[str, Any]:
+            before = bench.evaluations
             if trial.care is Care.REFINE:
-                return bench.refine(trial.candidate, number, seeds=CLOSE)[0].to_dict()
-            if trial.care is Care.LEARN and trial.start is not None:
-                return bench.learn(trial.candidate, trial.start, number, seeds=CLOSE).to_dict()
-            return bench.score(trial.candidate, number, trial.seeds).to_dict()
+                found = bench.refine(trial.candidate, number, seeds=CLOSE)
+            elif trial.start is not None:
+                found = bench.learn(trial.candidate, trial.start, number, seeds=CLOSE)
+            else:
+                found = bench.score(trial.candidate, number, trial.seeds)
+            return {"scored": found.to_dict(), "evaluations": bench.evaluations - before}
 
         key = f"{number}/{trial.care}/{trial.candidate.key()}"
-        return Scored.from_dict(self._journal.remember(key, compute))
+        value = self._journal.remember(key, compute)
+        return Scored.from_dict(value["scored"]), int(value["evaluations"])
 
     def errors(self, name: str, count: int, scored: Scored) -> NDArray[np.float64]:
         """RMSE to the converged sample of every seed of a set [n]."""
@@ -232,7 +251,10 @@ class _Finder:
         def compute() -> list[float]:
             teacher = self.teacher(name, count)
             bench = Bench(self._model, teacher, teacher, _FREE, self._guidance)
-            return [float(f"{e:.6g}") for e in bench.sample_errors(scored.recipe)]
+            try:
+                return [float(f"{e:.6g}") for e in bench.sample_errors(scored.recipe)]
+            except OutputError:  # finite on the trajectories it was tried on, but not on these
+                return [HOPELESS] * count
 
         key = f"{name}/{scored.recipe.fingerprint()}"
         return np.array(self._journal.remember(key, compute))
@@ -252,7 +274,7 @@ class _Finder:
             for candidate in field:
                 number -= 1
                 self._say(1.0, f"stock: {candidate.label}")
-                scored.append(self._try(bench, Trial(candidate, seeds=seeds), number))
+                scored.append(self._try(bench, Trial(candidate, seeds=seeds), number)[0])
             nearest = best(scored, count)
             field = [each.candidate for each in nearest]
         return nearest[0]

@@ -81,7 +81,11 @@ class Numbers:
         weights = np.zeros(count)
         for index, weight in part.outputs:
             weights[index] = weight
-        if not 0 <= part.start < 1 or abs(weights.sum() - (1 - part.start)) > 1e-6:
+        ends = count == len(self._plan.rows)
+        if (
+            not (0 < part.start < 1 or (ends and part.start == 0))
+            or abs(weights.sum() - (1 - part.start)) > 1e-6
+        ):
             raise PlanError("this plan does not integrate constants exactly", where=f"row {count}")
         return np.asarray(weights / (1 - part.start), dtype=np.float64)
 
@@ -109,15 +113,18 @@ class Numbers:
     def nudges(self, place: Floats) -> Floats:
         """By how much each number is moved for its derivative."""
         rest = len(self._plan.rows) - 1
-        steps = nudges(np.append(np.log(self._top), place[:rest]))[1:]
+        levels = np.append(np.log(self._top), place[:rest])
+        wish = self._process.snap(np.exp(levels + nudges(levels)))  # in a table, to another row
+        steps = np.log(wish / self._process.snap(np.exp(levels)))[1:]
         return np.concatenate([steps, np.full(rest, SHIFT), np.full(len(self._free), WEIGHT)])
 
     def legal(self, place: Floats) -> Floats:
         """The allowed numbers nearest to a wish: levels in order and within bounds."""
         rest = len(self._plan.rows) - 1
         wish = np.append(np.log(self._top), place[:rest])
+        levels = legal(wish, self._top, self._process.sigma_min)
         out = place.copy()
-        out[:rest] = np.log(legal(wish, self._top, self._process.sigma_min))[1:]
+        out[:rest] = np.log(distinct(self._process, levels))[1:]
         return out
 
 

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hasten.errors import OutputError, PlanError
 from hasten.tuning.play import Played
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -75,23 +76,30 @@ def gauss_newton(
 
     Returns:
         Never worse than the beginning.
+
+    Raises:
+        PlanError: If the beginning makes no plan.
+        OutputError: If the beginning leaves the numbers.
     """
     place = legal(place)
     played, runs, damping = ask(place, None), 1, 1e-2
     error = mean_error(played.end, target)
     for taken in range(rounds):
         steps = nudges(place)
-        free = np.flatnonzero(steps)
-        if not len(free):
+        if error == 0 or not steps.any():
             return Found(place, played, error, taken, runs)
         weights = _weights(played.end, target)
-        columns = []
-        for k in free:
+        columns, free = [], []
+        for k in np.flatnonzero(steps):
             moved = place.copy()
             moved[k] += steps[k]
-            nearby = ask(moved, played)
+            if (nearby := _attempt(ask, moved, played)) is None:
+                continue  # where it cannot be moved, it stays
             columns.append(((nearby.end - played.end) * weights).flatten() / float(steps[k]))
+            free.append(k)
         runs += len(free)
+        if not free:
+            return Found(place, played, error, taken, runs)
         jacobian = torch.stack(columns)
         residual = ((played.end - target) * weights).flatten()
         normal = (jacobian @ jacobian.T).double().cpu().numpy()
@@ -102,9 +110,9 @@ def gauss_newton(
             wish = place.copy()
             wish[free] += np.clip(np.linalg.solve(matrix, -slope), -reach, reach)
             there = legal(wish)
-            trial = ask(there, None)
+            trial = _attempt(ask, there, None)
             runs += 1
-            if (found := mean_error(trial.end, target)) < error:
+            if trial is not None and (found := mean_error(trial.end, target)) < error:
                 place, played, error = there, trial, found
                 damping = max(damping / 10, GENTLEST)
                 break
@@ -114,6 +122,14 @@ def gauss_newton(
         if 1 - error / before < tolerance:
             return Found(place, played, error, taken + 1, runs)
     return Found(place, played, error, rounds, runs)
+
+
+def _attempt(ask: Ask, place: Floats, before: Played | None) -> Played | None:
+    """The run that some numbers make; None if they make no plan or leave the numbers."""
+    try:
+        return ask(place, before)
+    except (OutputError, PlanError):
+        return None
 
 
 def sample_errors(end: Tensor, target: Tensor) -> Tensor:

@@ -81,13 +81,26 @@ def distinct(process: Process, sigmas: Floats) -> Floats:
     """
     out = process.snap(np.asarray(sigmas, dtype=np.float64))
     for k in range(1, len(out)):
-        lower = out[k]
-        while out[k] >= out[k - 1]:
-            if lower < process.sigma_min:
-                raise PlanError("the table of trained noise levels is too short for so many steps")
-            lower *= 0.98
-            out[k] = process.snap(np.array([lower]))[0]
+        out[k] = _beyond(process, out[k], out[k - 1], 0.98)
+    for k in range(len(out) - 2, -1, -1):  # what was pushed out below comes back
+        out[k + 1] = max(out[k + 1], process.snap(np.array([process.sigma_min]))[0])
+        out[k] = _beyond(process, out[k], out[k + 1], 1.02)
+    if out[0] > process.sigma_max * (1 + 1e-9):
+        raise PlanError("the table of trained noise levels is too short for so many steps")
     return out
+
+
+def _beyond(process: Process, level: float, other: float, factor: float) -> float:
+    """The level, or the next one that is beyond another, up or down by a factor at a time.
+
+    Past the ends of a table, where there is none, any number is.
+    """
+    wish = level
+    while (level - other) * (factor - 1) <= 0:
+        wish *= factor
+        inside = process.sigma_min <= wish <= process.sigma_max
+        level = float(process.snap(np.array([wish]))[0]) if inside else wish
+    return level
 
 
 def nudges(place: Floats) -> Floats:

@@ -227,7 +227,7 @@ class Search:
         seeds = math.ceil(NUMBERS / math.prod(self.bench.model.shape))
 
         def work() -> list[Scored]:
-            found, _ = self.bench.refine(
+            found = self.bench.refine(
                 candidate, number, seeds=min(max(seeds, SCREEN), len(self.bench.train))
             )
             return [found]

@@ -1,7 +1,7 @@
 """Stock: what solvers off the shelf do on grids off the shelf.
 
 The honest rival of any search is the fewest evaluations that anybody gets by choosing well among
-what everybody has: a dozen deterministic solvers on the four grids that pipelines offer. Solvers
+what everybody has: a dozen deterministic solvers on the five grids that pipelines offer. Solvers
 that draw noise are left out: with so few steps they are far behind. So are forms of one solver that
 hardly differ with few steps, since every plan offered costs a look.
 """
@@ -14,10 +14,10 @@ from hasten.solvers import SOLVERS
 from hasten.tuning.space import Candidate
 
 OFFERED = (
-    *("ddim", "heun", "dpmpp_2m", "lms2", "lms3", "lms4"),
-    *("ipndm2", "ipndm3", "ipndm4", "unipc2", "unipc3"),
+    *("ddim", "heun", "dpmpp_2m", "lms2", "lms3", "ipndm2", "ipndm3"),
+    *("ipndm4", "deis3", "unipc2", "unipc3", "unipc3_bh1"),
 )
-GRIDS = ("uniform", "trailing", "karras", "logsnr")
+GRIDS = ("uniform", "trailing", "karras", "logsnr", "beta")
 """Solvers and grids off the shelf."""
 
 

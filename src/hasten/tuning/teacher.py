@@ -144,7 +144,8 @@ def kept(
         guidance: Weight where a row states none.
         batch: Most samples in one pass.
     """
-    facts = f"{identity}|{plan.fingerprint()}|{list(seeds)}|{guidance}"
+    held = "" if cond is None else hashlib.sha256(cond.cpu().numpy().tobytes()).hexdigest()
+    facts = f"{identity}|{plan.fingerprint()}|{list(seeds)}|{held}|{guidance}"
     path = folder / f"teacher-{hashlib.sha256(facts.encode()).hexdigest()[:20]}.npz"
     if path.exists():
         return Teacher.load(path, seeds, cond, model.device)

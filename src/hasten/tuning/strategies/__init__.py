@@ -1,7 +1,8 @@
 """Strategies: ways to search one space of plans, ours and the published ones.
 
 Each is one file and one generator (`trial`), and all are scored alike: by the distance to the
-converged samples from the same noise. So they can be compared trial by trial, on any model.
+converged samples from the same noise. So they can be compared on any model; but a trial that moves
+numbers takes a hundred runs of a plan, and one that only scores takes one.
 """
 
 from __future__ import annotations

@@ -126,8 +126,11 @@ def candidates(
         pattern: Held rows after each full one.
         tactic: What holds them.
     """
+    lowest = np.log(space.bench.model.process.sigma_min)
     full = np.log(resample(base, len(pattern)))
-    ends = np.append(full[1:], full[-1] + min(-1.0, full[-1] - full[-2] if len(full) > 1 else -1.0))
+    # rows held after the last full one go on as the levels before did, no lower than is allowed
+    last = full[-1] + min(-1.0, full[-1] - full[-2] if len(full) > 1 else -1.0)
+    ends = np.append(full[1:], max(last, lowest))
     levels, held = list[float](), list[bool]()
     for level, end, count in zip(full, ends, pattern, strict=True):
         levels += np.exp(level + (end - level) * np.arange(count + 1) / (count + 1)).tolist()

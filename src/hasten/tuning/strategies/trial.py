@@ -17,7 +17,8 @@ import numpy as np
 
 from hasten.core.method import Tactic
 from hasten.core.plan import Plan
-from hasten.tuning.bench import Bench
+from hasten.errors import PlanError
+from hasten.tuning.bench import HOPELESS, Bench
 from hasten.tuning.space import Candidate, Scored
 
 
@@ -45,6 +46,10 @@ class Trial:
     care: Care = Care.SCORE
     start: Plan | None = None
     seeds: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.care is Care.LEARN) != (self.start is not None):
+            raise PlanError("learning, and only that, begins with the rows of a plan")
 
 
 Search: TypeAlias = Generator[Sequence[Trial], list[Scored], None]
@@ -101,8 +106,9 @@ class Strategy:
 
 
 def best(scored: Sequence[Scored], count: int) -> list[Scored]:
-    """The nearest to the teacher, nearest first; of equal plans one."""
+    """The nearest to the teacher, nearest first; of equal plans one, of hopeless ones none."""
     found: dict[str, Scored] = {}
     for each in sorted(scored, key=lambda s: (s.error, s.trial)):
-        found.setdefault(each.recipe.fingerprint(), each)
+        if each.error < HOPELESS:
+            found.setdefault(each.recipe.fingerprint(), each)
     return list(found.values())[:count]
