@@ -3,11 +3,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
 from hasten.core.process import EDM
 from hasten.solvers import stock_plan
 from hasten.tuning.space import Candidate, Scored
-from hasten.tuning.strategies import autodiffusion
 from hasten.tuning.strategies.evolution import Pace, Species, evolve
 from hasten.tuning.strategies.trial import Trial
 
@@ -57,7 +57,7 @@ def run(seed: int, pace: Pace = PACE) -> list[Point]:
 def test_it_goes_downhill_and_tries_nothing_twice() -> None:
     for seed in range(3):
         asked = run(seed)
-        assert len(set(asked)) == len(asked) == PACE.trials
+        assert len(set(asked)) == len(asked) == PACE.population * (1 + PACE.generations)
         assert asked[0] == (0, 99)
         assert all(genome[0] % 7 != 3 for genome in asked)
         assert min(map(hill, asked)) <= 2 < min(map(hill, asked[: 2 * PACE.population]))
@@ -68,14 +68,13 @@ def test_the_same_seed_tries_the_same() -> None:
     assert run(4) != run(5)
 
 
-def test_children_of_autodiffusion_are_whole() -> None:
-    rng = np.random.default_rng(0)
-    draw = autodiffusion._draw
-    for _ in range(10_000):
-        a, b = draw(6, True, rng), draw(6, True, rng)
-        child = autodiffusion._mutate(autodiffusion._cross(a, b, rng), rng)
-        points = [k for k, _ in child]
-        assert len(points) == 6
-        assert (np.diff(points) > 0).all()
-        assert child[0] == (0, False)
-        assert points[-1] < autodiffusion.LATTICE
+def test_an_evolution_without_scores_ends() -> None:
+    def none(point: Point, *_: object) -> Point:
+        raise AssertionError(point)  # nobody may become a parent
+
+    for express in (lambda _: None, lambda _: Trial(CANDIDATE)):
+        species = Species[Point](express, lambda rng: (int(rng.integers(100)), 0), none, none)
+        search = evolve(species, [], PACE, np.random.default_rng(0))
+        next(search)
+        with pytest.raises(StopIteration):
+            search.send([])

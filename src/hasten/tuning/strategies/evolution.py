@@ -41,11 +41,6 @@ class Pace:
     crossings: int
     generations: int
 
-    @property
-    def trials(self) -> int:
-        """All together."""
-        return self.population * (1 + self.generations)
-
 
 @final
 @dataclass(frozen=True)
@@ -93,6 +88,8 @@ def evolve(species: Species[G], first: Sequence[G], pace: Pace, rng: np.random.G
     for _ in range(pace.generations + 1):
         scored = yield list(some.values())
         known.update({genome: s.error for genome, s in zip(some, scored, strict=False)})
+        if not known:  # nobody lives, or the budget was spent before anybody was tried
+            return
         parents = sorted(known, key=known.__getitem__)[: pace.parents]
 
         def parent(among: Sequence[G] = parents) -> G:

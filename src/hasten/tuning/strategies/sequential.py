@@ -8,7 +8,8 @@ is what the joint search is measured against: same space, same trials, one after
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Collection
 
 import numpy as np
 
@@ -22,6 +23,8 @@ MORE = 3
 """Rows more than the time allows, at most, in plans that are searched first."""
 COLUMNS = 24
 """Columns that are tried on a plan with a mechanism."""
+LISTED = 1000
+"""Choices of rows that are listed to draw from; of more, some are drawn one by one."""
 
 
 def propose(space: Space, rng: np.random.Generator) -> Search:
@@ -31,33 +34,43 @@ def propose(space: Space, rng: np.random.Generator) -> Search:
         refined = yield from refine_best(space, steps)
         learned = yield from learn_best(refined, 1)
         plans += [each.plan for each in best([*refined, *learned], 1)]
-    choices = [
-        _some(
-            [c for c in (_held(plan, rows, tactic) for rows in _columns(plan)) if space.fits(c)],
-            rng,
-        )
-        for plan in plans
-        for tactic in space.options
-    ]
+    choices = [_columns(space, plan, tactic, rng) for plan in plans for tactic in space.options]
     # in turn, so that a budget that ends early is fair to all
     yield [Trial(each) for some in itertools.zip_longest(*choices) for each in some if each]
 
 
-def _held(plan: Plan, rows: tuple[bool, ...], tactic: Tactic) -> Candidate:
-    column = [HOLD if hold else FULL for hold in rows]
+def _columns(space: Space, plan: Plan, tactic: Tactic, rng: np.random.Generator) -> list[Candidate]:
+    """The plan with the fewest held rows that keep the time, and by chance among equals."""
+    found = list[Candidate]()
+    for count in range(1, plan.nfe):
+        # which rows are held makes no difference to the time
+        if space.fits(_held(plan, range(1, count + 1), tactic)):
+            some = _draw_rows(plan.nfe, count, COLUMNS - len(found), rng)
+            found += [_held(plan, rows, tactic) for rows in some]
+    return found
+
+
+def _held(plan: Plan, rows: Collection[int], tactic: Tactic) -> Candidate:
+    column = [HOLD if k in rows else FULL for k in range(plan.nfe)]
     return Candidate.explicit(plan.with_reuse(column), tactic)
 
 
-def _columns(plan: Plan) -> Iterator[tuple[bool, ...]]:
-    """Every choice of rows that may be held, the first never."""
-    for rest in itertools.product((False, True), repeat=plan.nfe - 1):
-        if any(rest):
-            yield (False, *rest)
+def _draw_rows(
+    nfe: int, count: int, wanted: int, rng: np.random.Generator
+) -> list[tuple[int, ...]]:
+    """Different choices of so many rows to hold, the first never among them.
 
-
-def _some(candidates: list[Candidate], rng: np.random.Generator) -> list[Candidate]:
-    """The ones with the fewest held rows, and by chance among equals."""
-    order = rng.permutation(len(candidates))
-    return sorted((candidates[k] for k in order), key=lambda candidate: sum(candidate.held))[
-        :COLUMNS
-    ]
+    Args:
+        nfe: Rows of the plan.
+        count: Held ones.
+        wanted: Choices, fewer if there are not so many; less than `LISTED`.
+        rng: Which.
+    """
+    if math.comb(nfe - 1, count) <= LISTED:
+        every = list(itertools.combinations(range(1, nfe), count))
+        return [every[k] for k in rng.permutation(len(every))[:wanted]]
+    found = dict[tuple[int, ...], None]()
+    while len(found) < wanted:
+        rows = 1 + rng.choice(nfe - 1, count, replace=False)
+        found[tuple(sorted(rows.tolist()))] = None
+    return list(found)

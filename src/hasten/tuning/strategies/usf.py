@@ -4,20 +4,24 @@ Genomes are the decisions of `hasten.solvers.mixed` and the levels they are take
 search by a predictor of a Fréchet distance that is trained on 1000-sample scores (S3); scores here
 are distances to the teacher's endpoints, so cheap that the search itself can ask.
 
-Of the paper's space two things are left out: the first step without an evaluation, which with its
-zero estimate is the same as beginning at a lower level, and so in the levels; and decaying skip
-connections, which change the net. Numbers are those of the authors' configuration.
+Left out of the paper's space are the first step without an evaluation, which with its zero estimate
+is the same as beginning at a lower level, and so in the levels; decaying skip connections, which
+change the net; the prediction type of DPM-Solver-v3, whose chance of 0.4 goes to x0, 0.7 here; the
+choice between two estimates of a derivative; and the insertion and deletion of steps. Population
+and generations are ours, the other numbers those of the authors' configuration.
 
 Source: Liu et al. 2024 (arXiv 2312.07243), sections 3 and 4.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
+from hasten.core.process import Process
 from hasten.errors import PlanError
 from hasten.solvers import build
 from hasten.solvers.mixed import Decision, mixed
@@ -48,37 +52,21 @@ class Genome:
 
 def propose(space: Space, rng: np.random.Generator) -> Search:
     """The strategy."""
-    grids = beginnings(space, space.evaluations)
+    grids = [tuple(grid.tolist()) for grid in beginnings(space, space.evaluations)]
+    if not grids:  # a table of fewer levels than steps
+        return
     process = space.bench.model.process
-
-    def tidy(sigmas: Floats) -> tuple[float, ...]:
-        return tuple(distinct(process, sigmas).tolist())
 
     def draw(rng: np.random.Generator) -> Genome:
         grid = grids[int(rng.integers(len(grids)))]
-        return Genome(tidy(grid), tuple(_decide(rng) for _ in grid))
-
-    def mutate(genome: Genome, rng: np.random.Generator) -> Genome:
-        sigmas = np.log(genome.sigmas)
-        if rng.random() < CHANGE:
-            sigmas = sigmas + MOVE * rng.standard_normal(len(sigmas))
-        decisions = tuple(_changed(each, rng) for each in genome.decisions)
-        return Genome(tidy(legal(sigmas, process.sigma_max, process.sigma_min)), decisions)
-
-    def cross(a: Genome, b: Genome, rng: np.random.Generator) -> Genome:
-        first = rng.random(len(a.sigmas)) < 0.5
-        sigmas = np.where(first, np.log(a.sigmas), np.log(b.sigmas))
-        pairs = zip(first, a.decisions, b.decisions, strict=True)
-        return Genome(
-            tidy(legal(sigmas, process.sigma_max, process.sigma_min)),
-            tuple(x if mine else y for mine, x, y in pairs),
-        )
+        return Genome(grid, tuple(_decide(rng) for _ in grid))
 
     uniform = [
-        Genome(tidy(grid), (Decision(order, noise, corrected),) * len(grid))
+        Genome(grid, (Decision(order, noise, corrected),) * len(grid))
         for grid in grids[:6]
         for order, noise, corrected in ((2, False, False), (3, True, False), (2, False, True))
     ]
+    mutate, cross = functools.partial(_mutate, process), functools.partial(_cross, process)
     species = Species(_express, draw, mutate, cross)
     yield from evolve(species, uniform, PACE, rng)
 
@@ -89,6 +77,31 @@ def _express(genome: Genome) -> Trial | None:
     except PlanError:
         return None
     return Trial(Candidate.explicit(plan))
+
+
+def _mutate(process: Process, genome: Genome, rng: np.random.Generator) -> Genome:
+    sigmas = genome.sigmas
+    if rng.random() < CHANGE:
+        wish = np.log(sigmas) + MOVE * rng.standard_normal(len(sigmas))
+        sigmas = _tidy(process, wish, sigmas)
+    return Genome(sigmas, tuple(_changed(each, rng) for each in genome.decisions))
+
+
+def _cross(process: Process, a: Genome, b: Genome, rng: np.random.Generator) -> Genome:
+    first = rng.random(len(a.sigmas)) < 0.5
+    wish = np.where(first, np.log(a.sigmas), np.log(b.sigmas))
+    pairs = zip(first, a.decisions, b.decisions, strict=True)
+    decisions = tuple(x if mine else y for mine, x, y in pairs)
+    return Genome(_tidy(process, wish, a.sigmas), decisions)
+
+
+def _tidy(process: Process, wish: Floats, otherwise: tuple[float, ...]) -> tuple[float, ...]:
+    """The legal levels nearest to a wish in log sigma; a parent's if the table is too short."""
+    try:
+        sigmas = distinct(process, legal(wish, process.sigma_max, process.sigma_min))
+    except PlanError:
+        return otherwise
+    return tuple(sigmas.tolist())
 
 
 def _decide(rng: np.random.Generator) -> Decision:
