@@ -10,6 +10,7 @@ from hasten.report import words
 from hasten.report.notes import notes
 from hasten.report.story import Story, read
 from hasten.report.values import Interval
+from hasten.solvers import SOLVERS
 from report import runs
 
 
@@ -99,3 +100,8 @@ def test_a_small_gain_over_fewer_steps_is_admitted(story: Story) -> None:
     assert "The search added little" not in {note.title for note in notes(story)}
     small = dataclasses.replace(story, over_fewer=Interval(1.06, 1.02, 1.1))
     assert "The search added little" in {note.title for note in notes(small)}
+
+
+def test_every_solver_has_a_name_for_people() -> None:
+    assert set(words.NAMES) == set(SOLVERS)
+    assert len(set(words.NAMES.values())) == len(SOLVERS)

@@ -13,7 +13,9 @@ NAMES: Mapping[str, str] = {
     "ddim": "DDIM",
     "euler": "Euler",
     "ancestral": "DDPM",
+    "ddpm_large": "DDPM, large variance",
     "heun": "Heun",
+    "edm": "EDM",
     "dpm_2": "DPM-2",
     "dpm_3": "DPM-3",
     "dpmpp_2s": "DPM++ 2S",
@@ -22,10 +24,14 @@ NAMES: Mapping[str, str] = {
     "dpmpp_fast": "DPM++ fast",
     "dpm_2m": "DPM 2M",
     "dpmpp_2m": "DPM++ 2M",
+    "dpmpp_2m_exact": "DPM++ 2M, exact",
     "dpmpp_3m": "DPM++ 3M",
+    "dpmpp_3m_exact": "DPM++ 3M, exact",
     "dpmpp_sde": "DPM++ SDE",
     "dpmpp_2m_sde": "DPM++ 2M SDE",
+    "dpmpp_2m_sde_exact": "DPM++ 2M SDE, exact",
     "dpmpp_3m_sde": "DPM++ 3M SDE",
+    "dpmpp_3m_sde_exact": "DPM++ 3M SDE, exact",
     "deis2": "DEIS-2",
     "deis3": "DEIS-3",
     "deis2_t": "DEIS-2 in t",
@@ -40,8 +46,9 @@ NAMES: Mapping[str, str] = {
     "unipc1": "UniPC-1",
     "unipc2": "UniPC-2",
     "unipc3": "UniPC-3",
+    "unipc3_bh1": "UniPC-3 (B1)",
 }
-"""Solvers as the papers write them; others keep the name they have in the recipe."""
+"""Solvers as the papers write them."""
 
 ROLE_NAMES: Mapping[str, str] = {
     "baseline": "Baseline",
