@@ -31,7 +31,7 @@ _ARM = (
 _BUDGET: dict[bool, dict[str, Any]] = {
     False: {"trials": 400, "search_samples": 1000, "max_samples": 10_000},
     # the demo's final seeds are fixed: the references' features for them are bundled
-    True: {"trials": 200, "search_samples": 500, "max_samples": 1000, "samples": 1000}
+    True: {"trials": 240, "search_samples": 500, "max_samples": 1000, "samples": 1000}
     | {"seeds": 48, "finalists": 2, "shown": 32, "run_id": "demo"},
 }
 """What a study may spend, and what one for a first look may: the tests at the end are the same."""

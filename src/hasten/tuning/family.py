@@ -19,7 +19,7 @@ from hasten.tuning.newton import Floats
 from hasten.tuning.refine import distinct
 from hasten.tuning.space import Candidate
 
-LEADS = ("dpmpp_2m", "unipc2", "unipc3", "ipndm3")
+LEADS = ("dpmpp_2m", "unipc2", "unipc3", "unipc3_bh1", "ipndm3")
 """Solvers that come first with few steps, each in some place."""
 RHO = (1.5, 25.0)
 """Exponents."""

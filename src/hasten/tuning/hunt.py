@@ -76,10 +76,14 @@ class Hunt:
         rival = min([MOST + 1, *(s.plan.nfe for s in rivals[:1])])
         found = self._ascend(rival)
         if self.search.options and self.search.left:
-            # with nothing faster than the rival yet, rows may be held in a plan as long as its own
-            bases = found or self._level(min(rival, MOST)) or rivals[:1]
+            # a rival with room below the margin may hold rows as well as a plan of our own; and
+            # with nothing faster than it yet, so may one as long as the rival's
+            own = found or self._level(min(rival, MOST))
             fastest = min((s.seconds for s in (*found, *rivals)), default=math.inf)
-            found = [*self._faster(bases[0], fastest), *found] if bases else found
+            for base in (*own[:1], *rivals[:1]):
+                better = self._faster(base, fastest)
+                fastest = min((s.seconds for s in (*better, *found, *rivals)), default=fastest)
+                found = [*better, *found]
         if not found:
             own = [s for s in self.search.scored if s.candidate.kind == "search"]
             faster = [s for s in own if rivals and s.seconds < FASTER * rivals[0].seconds]

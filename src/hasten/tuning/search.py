@@ -43,7 +43,7 @@ SCREEN = 8
 """Trajectories of the first look."""
 HALF = 12
 """The worse half of a field is left alone after the first look, but not if so few would stay."""
-MEMBERS, NEAR, HELD, FITTED = 24, 6, 16, 8
+MEMBERS, NEAR, HELD, FITTED = 30, 6, 16, 8
 """Plans of a family; grids around a candidate; plans with held rows, and of these with fits."""
 SHAKE = 0.25
 """Standard deviation in log sigma of a grid nearby."""
