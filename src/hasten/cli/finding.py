@@ -31,7 +31,7 @@ def find(
     strategy: Annotated[
         str,
         typer.Option("--strategy", "-s", help="How to search: a name from hasten methods."),
-    ] = "joint",
+    ] = "learned",
     out: Annotated[
         Path | None,
         typer.Option(

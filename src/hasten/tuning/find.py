@@ -77,7 +77,7 @@ def find_plan(
     model: Model,
     evaluations: int,
     *,
-    strategy: str = "joint",
+    strategy: str = "learned",
     trials: int = 150,
     guidance: float = 1.0,
     batch: int = 1,
