@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -172,16 +174,23 @@ def test_deis_in_the_time_of_a_process_integrates_polynomials_in_it(end: float) 
     assert found.item() == pytest.approx(exact, rel=1e-11)
 
 
+THIRD = 9.0, 5.0, 3.0, 2.0
+"""Levels of two evaluations that were made, of the next one, and of the step's end."""
+
+
+def _third_step(x: Tensor, outputs: Sequence[Tensor], solver: Solver) -> Tensor:
+    """A step between the last two levels of `THIRD`; the newest output comes first."""
+    s2, s1, s, t = THIRD
+    context = Run[Tensor]([s, t], lambda *_: outputs[0])
+    context.past += [Evaluation(s2, x, outputs[2]), Evaluation(s1, x, outputs[1])]
+    return context.steps(solver.step, x)
+
+
 def test_weights_of_dpm_solver_with_noise_are_those_of_the_paper() -> None:
     """Lu et al. 2022a in the authors' code, with the whole third term: 2M and 3M on the noise."""
-    s2, s1, s, t = 9.0, 5.0, 3.0, 2.0
+    s2, s1, s, t = THIRD
     x, D0, D1, D2 = torch.randn(4, 8, 2, dtype=torch.float64)  # noqa: N806
-
-    def one_step(solver: Solver) -> Tensor:
-        context = Run[Tensor]([s, t], lambda *_: D0)
-        context.past += [Evaluation(s2, x, D2), Evaluation(s1, x, D1)]
-        return context.steps(solver.step, x)
-
+    one_step = partial(_third_step, x, (D0, D1, D2))
     h = math.log(s / t)
     r0, r1 = math.log(s1 / s) / h, math.log(s2 / s1) / h
     e0, e1, e2 = (x - D0) / s, (x - D1) / s1, (x - D2) / s2
@@ -246,14 +255,9 @@ def test_weights_integrate_polynomials_exactly(z: float) -> None:
 
 
 def test_the_published_third_order_term_is_half_of_the_exact_one() -> None:
-    s2, s1, s, t = 9.0, 5.0, 3.0, 2.0
+    s2, s1, s, t = THIRD
     x, D0, D1, D2 = torch.randn(4, 8, 2, dtype=torch.float64)  # noqa: N806
-
-    def one_step(solver: Solver) -> Tensor:
-        context = Run[Tensor]([s, t], lambda *_: D0)
-        context.past += [Evaluation(s2, x, D2), Evaluation(s1, x, D1)]
-        return context.steps(solver.step, x)
-
+    one_step = partial(_third_step, x, (D0, D1, D2))
     h = math.log(s / t)
     r0, r1 = math.log(s1 / s) / h, math.log(s2 / s1) / h
     second = ((D0 - D1) / r0 - (D1 - D2) / r1) / (r0 + r1)  # h^2 D'' / 2

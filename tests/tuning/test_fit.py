@@ -113,20 +113,22 @@ def test_a_refined_grid_is_better_on_other_seeds_too(
 ) -> None:
     start = build(SOLVERS[solver], np.array(stock_plan(model.process, solver, "karras", 5).sigmas))
     ask = ask_for(model, train, solver, fitted)
-    found = refine(ask, train.end, np.array(start.sigmas), high=80.0, low=0.002)
-    before, after = ask(np.array(start.sigmas), None).plan, ask(found.sigmas, None).plan
+    sigmas, found = refine(ask, train.end, np.array(start.sigmas), high=80.0, low=0.002)
+    before, after = ask(np.array(start.sigmas), None).plan, ask(sigmas, None).plan
     assert found.error == pytest.approx(error(model, after, train), rel=1e-6)
     assert error(model, after, valid) < share * error(model, before, valid)
-    assert (np.diff(found.sigmas) < 0).all()
-    assert found.sigmas[0] <= 80 * (1 + 1e-12)
+    assert (np.diff(sigmas) < 0).all()
+    assert sigmas[0] <= 80 * (1 + 1e-12)
 
 
 def test_refining_never_makes_it_worse_and_stops_at_an_optimum(
     model: Model, train: Teacher
 ) -> None:
     ask = ask_for(model, train, "dpmpp_2m", True)
-    first = refine(ask, train.end, np.geomspace(80, 0.01, 4), high=80.0, low=0.002, rounds=12)
-    again = refine(ask, train.end, first.sigmas, high=80.0, low=0.002, rounds=12)
+    sigmas, first = refine(
+        ask, train.end, np.geomspace(80, 0.01, 4), high=80.0, low=0.002, rounds=12
+    )
+    _, again = refine(ask, train.end, sigmas, high=80.0, low=0.002, rounds=12)
     assert again.error <= first.error
     assert again.error > 0.9 * first.error
 

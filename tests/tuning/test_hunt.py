@@ -125,6 +125,18 @@ def test_held_rows_win_where_they_take_less_time() -> None:
     assert found[0].seconds == 4
 
 
+def test_rows_may_be_held_in_the_rivals_plan_too() -> None:
+    quick = scored("search", "unipc2", 6, 3.5)
+
+    class Rival(Search):
+        def held(self, base: Scored, limit: float) -> list[Scored]:
+            return [quick] if base.candidate.kind == "stock" and quick.seconds < limit else []
+
+    search = Rival([quick])
+    found = hunt(search, 6, 4).ours([scored("stock", "ddim", 6, 6.0)])
+    assert [each.seconds for each in found] == [3.5, 4]
+
+
 def test_the_surroundings_of_a_promising_plan_are_looked_at_again() -> None:
     class Hill(Search):
         """Every look around finds a plan one better than before."""

@@ -95,11 +95,11 @@ class Bench:
             start = np.array([row.sigma for row in self._plan(candidate).rows if row.slot == 0])
             with self._attached(candidate.recipe) as model:
 
-                def ask(sigmas: Floats, before: Played | None) -> Played:
-                    plan = self._plan(candidate.moved(distinct(process, sigmas)))
+                def ask(levels: Floats, before: Played | None) -> Played:
+                    plan = self._plan(candidate.moved(distinct(process, levels)))
                     return self._play(model, plan, teacher, fitted=candidate.fitted, before=before)
 
-                found = refine(
+                sigmas, _ = refine(
                     ask,
                     teacher.end,
                     start,
@@ -107,7 +107,7 @@ class Bench:
                     low=process.sigma_min,
                     rounds=rounds,
                 )
-            moved = candidate.moved(distinct(process, found.sigmas))
+            moved = candidate.moved(distinct(process, sigmas))
         except (OutputError, PlanError):
             return self._hopeless(candidate, trial)
         return self.score(moved, trial)

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import final
-
 import numpy as np
 from torch import Tensor
 
 from hasten.core.process import Process
 from hasten.errors import PlanError
-from hasten.tuning.newton import Ask, Floats, gauss_newton
+from hasten.tuning.newton import Ask, Floats, Found, gauss_newton
 
 GAP = 0.05
 """Neighbouring levels differ at least by this in log sigma."""
 REACH = 0.7
 """No level moves further than this in log sigma in one round."""
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Refined:
-    """Where the grid ended.
-
-    Attributes:
-        sigmas: The noise levels.
-        error: Mean RMSE to the converged samples.
-        rounds: How many steps were taken.
-        runs: How many times the plan was played.
-    """
-
-    sigmas: Floats
-    error: float
-    rounds: int
-    runs: int
 
 
 def refine(
@@ -45,7 +24,7 @@ def refine(
     low: float,
     rounds: int = 6,
     tolerance: float = 0.02,
-) -> Refined:
+) -> tuple[Floats, Found]:
     """Gauss and Newton's method over the logarithms of the noise levels.
 
     Args:
@@ -58,7 +37,7 @@ def refine(
         tolerance: Stop when a step improves the error by less than this share.
 
     Returns:
-        Never worse than the beginning.
+        The noise levels, never worse than the beginning, and how they were found.
     """
     found = gauss_newton(
         lambda place, before: ask(np.exp(place), before),
@@ -70,7 +49,7 @@ def refine(
         rounds=rounds,
         tolerance=tolerance,
     )
-    return Refined(np.exp(found.place), found.error, found.rounds, found.runs)
+    return np.exp(found.place), found
 
 
 def distinct(process: Process, sigmas: Floats) -> Floats:
