@@ -19,7 +19,7 @@ from hasten.applying import apply
 from hasten.loading import load
 from hasten.recipe import Recipe
 from hasten.tuning.judging import Court, model_fingerprint
-from hasten.tuning.seeds import stream, uniform_classes
+from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.standard import settle
 from hasten.tuning.study import CHUNK, baseline
 from hasten.tuning.teacher import converged_plan
@@ -41,7 +41,7 @@ def main() -> None:
     folder = Path(str(model.card["folder"])) / "evidence"
     folder.mkdir(exist_ok=True)
     standard = settle(model, None, None, lambda: torch.empty(0))
-    court = Court(standard.features, standard.reference, uniform_classes(model), CHUNK, (folder,))
+    court = Court(standard.features, standard.reference, drawn_conditions(model), CHUNK, (folder,))
     arms = (baseline(model), Recipe(converged_plan(model.process)))
     streams = (
         stream(0, "judge", given.search),

@@ -26,7 +26,7 @@ import hasten
 from hasten.files import atomic_write_text
 from hasten.tuning.find import find_plan
 from hasten.tuning.folder import versions
-from hasten.tuning.seeds import stream, uniform_classes
+from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.space import tactics
 from hasten.tuning.speeds import Speeds, measure_speeds
 from hasten.tuning.strategies import STRATEGIES
@@ -90,7 +90,7 @@ def table_of_times(model: hasten.Model, path: Path, batch: int) -> Speeds:
     """What rows cost, measured once."""
     if not path.exists():
         seeds = stream(0, "speed", batch)
-        cond = uniform_classes(model)(seeds)
+        cond = drawn_conditions(model)(seeds)
         found = measure_speeds(model, tactics(model), seeds, cond, rounds=15)
         atomic_write_text(path, json.dumps(found.to_dict()))
     return Speeds.from_dict(json.loads(path.read_text("utf-8")))

@@ -22,7 +22,7 @@ from hasten.measure.quality import Arm, frechet
 from hasten.measure.reference import Reference
 from hasten.measure.verdict import judge_contrast
 from hasten.tuning.judging import Court, model_fingerprint
-from hasten.tuning.seeds import stream, uniform_classes
+from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.standard import settle
 from hasten.tuning.teacher import converged_plan
 from landscape.entrants import Stock, on_all_grids
@@ -65,7 +65,7 @@ class Bench:
         court = Court(
             standard.features,
             standard.reference,
-            uniform_classes(model),
+            drawn_conditions(model),
             batch_on(model),
             (folder,),
         )

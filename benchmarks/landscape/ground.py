@@ -18,7 +18,7 @@ from hasten.errors import OutputError
 from hasten.files import atomic
 from hasten.solvers import run
 from hasten.tuning.judging import model_fingerprint
-from hasten.tuning.seeds import stream, uniform_classes
+from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.teacher import STEPS, converged_plan
 from landscape.entrants import Entrant
 
@@ -54,7 +54,7 @@ class Ground:
         model = hasten.load(name)
         model.net.to(device)
         seeds = stream("landscape of solvers", "endpoint", count)
-        cond = uniform_classes(model)(seeds)
+        cond = drawn_conditions(model)(seeds)
         coarse, fine = (converged_plan(model.process, steps) for steps in (STEPS, 2 * STEPS))
         facts = (model_fingerprint(model)[:8], coarse.fingerprint()[:8], fine.fingerprint()[:8])
         path = folder / f"ends-{name}-{count}-{'-'.join(facts)}.npz"

@@ -128,7 +128,7 @@ class Rival:
         x = start_noise(seeds, model.shape) * float(scheduler.init_noise_sigma)
         calls = 0
         with torch.inference_mode():
-            encoded = model.encode(cond)
+            encoded = model.encode(cond, seeds)
             for i, t in enumerate(scheduler.timesteps):
                 read = scheduler.scale_model_input(x, t)
                 alpha, noise = self._level(scheduler, i, t)

@@ -171,6 +171,8 @@ def conditions(model: Model, count: int) -> Tensor | None:
     """Plausible conditions as a user would give them; None for a model without."""
     if model.classes is not None:
         return torch.arange(count) % model.classes.count
+    if model.energies is not None:
+        return model.energies.at(torch.linspace(0, 1, count))
     return example(model, count).cond
 
 

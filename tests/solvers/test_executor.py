@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -175,7 +176,7 @@ class Counting(Codec):
     encoded: list[int] = field(default_factory=list)
     decoded: list[int] = field(default_factory=list)
 
-    def encode(self, cond: Tensor | None) -> Tensor | None:
+    def encode(self, cond: Tensor | None, seeds: Sequence[int]) -> Tensor | None:
         assert cond is not None
         self.encoded.append(len(cond))
         return cond - 10
@@ -186,7 +187,7 @@ class Counting(Codec):
         return x * 2 + cond[:, None]
 
 
-def test_the_codec_works_once_a_batch_and_decodes_for_the_users_condition() -> None:
+def test_the_codec_works_once_a_batch_and_decodes_for_what_it_encoded() -> None:
     plain = mixture_model(labels=(0, 0, 1, 1))
     codec = Counting()
     model = plain.replace(codec=codec)
@@ -194,7 +195,7 @@ def test_the_codec_works_once_a_batch_and_decodes_for_the_users_condition() -> N
     plan = build(SOLVERS["heun"], SIGMAS)
     found = sample(model, plan, SEEDS, labels + 10, batch=4)
     assert (codec.encoded, codec.decoded) == ([4, 2], [4, 2])
-    expected = run(plain, plan, SEEDS, labels) * 2 + (labels + 10)[:, None]
+    expected = run(plain, plan, SEEDS, labels) * 2 + labels[:, None]
     assert torch.allclose(found, expected, atol=1e-4)
 
 

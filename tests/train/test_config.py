@@ -8,7 +8,8 @@ import torch
 
 from hasten.errors import ModelError
 from hasten.loading import load
-from hasten.train.config import read_config, train_config
+from hasten.train.config import read_config
+from hasten.train.run import train_config
 
 CONFIG = """
 name = "tiny"
@@ -29,7 +30,7 @@ depth = 2
 heads = 2
 classes = 4
 [train]
-images = 64
+samples = 64
 batch = 16
 every = 2
 """
@@ -60,7 +61,7 @@ def test_a_trained_configuration_loads_as_a_model(data: Path, tmp_path: Path) ->
     ("old", "new", "says"),
     [
         ("batch = 16", "bach = 16", "did you mean batch"),
-        ("images = 64", "", "images"),
+        ("samples = 64", "", "samples"),
         ('name = "vp"', 'name = "vq"', "unknown process"),
         ("[train]", "colour = 1\n[train]", "colour"),
     ],

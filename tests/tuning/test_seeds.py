@@ -5,7 +5,7 @@ import pytest
 
 from hasten.errors import BudgetError
 from hasten.models.mixture import mixture_model
-from hasten.tuning.seeds import stream, trial_seed, uniform_classes
+from hasten.tuning.seeds import drawn_conditions, stream, trial_seed
 
 
 def test_streams_are_fixed_long_and_disjoint() -> None:
@@ -28,7 +28,7 @@ def test_classes_are_uniform_and_belong_to_their_seed() -> None:
     model = mixture_model(
         means=np.zeros((20, 2)), variances=[1.0] * 20, weights=[1.0] * 20, labels=labels
     )
-    classes = uniform_classes(model)
+    classes = drawn_conditions(model)
     drawn = classes(stream(0, "train", 10_000))
     assert drawn is not None
     counts = np.bincount(drawn.numpy(), minlength=10)
@@ -36,4 +36,4 @@ def test_classes_are_uniform_and_belong_to_their_seed() -> None:
     seeds = [7, 123456789, 2**40]
     alone = [int(classes([seed])[0]) for seed in seeds]  # type: ignore[index]
     assert classes(seeds).tolist() == alone  # type: ignore[union-attr]
-    assert uniform_classes(mixture_model())(seeds) is None
+    assert drawn_conditions(mixture_model())(seeds) is None

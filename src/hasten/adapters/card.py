@@ -11,7 +11,8 @@
 
 ``[net]`` names a factory of `FACTORIES` and its arguments; a ``diffusers`` net keeps its
 ``config.json`` in the folder named there. ``guide`` may name the folder of a weaker model, as seen
-from this one. Unknown keys are errors, so that a misspelt fact is never a silent default.
+from this one. A codec with facts beside its name has a table ``[codec]``. Unknown keys are errors,
+so that a misspelt fact is never a silent default.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from hasten.adapters.codecs import read_codec, write_codec
 from hasten.adapters.diffusers.load import build_net, save_config
 from hasten.adapters.module import check
 from hasten.adapters.weights import digest, put_tensors, read_tensors
-from hasten.core.model import Call, Classes, Codec, Identity, Model, Pixels
+from hasten.core.model import Call, Classes, Energies, Model
 from hasten.core.process import (
     EDM,
     VP,
@@ -48,12 +50,15 @@ from hasten.core.process import (
 )
 from hasten.errors import ModelError, WeightsError
 from hasten.files import atomic_write_bytes, atomic_write_text
+from hasten.models.calodit import CaloDiT, LayerNet
 from hasten.models.uvit import UViT
 
 CARD, WEIGHTS = "card.toml", "weights.safetensors"
 
 FACTORIES: dict[str, Callable[[Path, Mapping[str, Any]], nn.Module]] = {
     "uvit": lambda _folder, config: UViT(**config),
+    "calodit": lambda _folder, config: CaloDiT(**config),
+    "layers": lambda _folder, config: LayerNet(**config),
     "diffusers": lambda folder, config: build_net(folder / str(config["folder"])),
 }
 """What ``[net] factory`` may be: makes a net without weights from the card's folder and table."""
@@ -71,11 +76,10 @@ PREDICTIONS: dict[str, type[Prediction]] = {
     "velocity": Velocity,
     "raw": Raw,
 }
-CODECS: dict[str, type[Codec]] = {"identity": Identity, "pixels": Pixels}
 
 _NEEDED = {"name", "kind", "shape", "net", "process", "prediction"}
 _FREE = {"about", "guide", "reference", "judge", "training", "quality"}
-_KNOWN = _NEEDED | _FREE | {"clip", "codec", "call", "classes", "weights"}
+_KNOWN = _NEEDED | _FREE | {"clip", "codec", "call", "classes", "energies", "weights"}
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -138,8 +142,8 @@ def load_bundle(folder: Path) -> Model:
         )
     model = build(card, folder)
     put_tensors(model.net, tensors, str(weights))
-    if guide is not None:
-        model = model.replace(guide=guide)
+    codec = read_codec(card.get("codec", "identity"), folder, load_bundle)
+    model = model.replace(guide=guide, codec=codec)
     check(model)
     return model
 
@@ -164,7 +168,7 @@ def build(card: Mapping[str, Any], folder: Path) -> Model:
     """The model a card describes, its net with fresh weights, in evaluation mode.
 
     Args:
-        card: As `read_card` gives it; its guide is left out.
+        card: As `read_card` gives it; its guide and its codec are left out.
         folder: Where files the card refers to lie.
 
     Raises:
@@ -175,16 +179,16 @@ def build(card: Mapping[str, Any], folder: Path) -> Model:
     classes = dict(card.get("classes", {}))
     if "names" in classes:
         classes["names"] = tuple(classes["names"])
-    codec = card.get("codec", "identity")
+    energies = dict(card.get("energies", {}))
     return Model(
         net=net.float().eval(),
         process=_made(PROCESSES, card["process"], "process", where),
         prediction=_made(PREDICTIONS, card["prediction"], "prediction", where),
         shape=tuple(card["shape"]),
         call=_build(Call, dict(card.get("call", {})), "call", where),
-        codec=_made(CODECS, {"name": codec}, "codec", where),
         clip=card.get("clip"),
         classes=_build(Classes, classes, "classes", where) if classes else None,
+        energies=_build(Energies, energies, "energies", where) if energies else None,
         name=card["name"],
         kind=card["kind"],
         card={**card, "folder": str(folder)},
@@ -231,7 +235,7 @@ def save_bundle(
         "name": model.name,
         "kind": model.kind,
         "shape": list(model.shape),
-        "codec": _named(CODECS, model.codec, "codec")["name"],
+        "codec": write_codec(model.codec, folder),
         "weights": digest(content),
         "net": table,
         "process": _named(PROCESSES, model.process, "process"),
@@ -243,6 +247,8 @@ def save_bundle(
         card["clip"] = model.clip
     if model.classes is not None:
         card["classes"] = _fields(model.classes)
+    if model.energies is not None:
+        card["energies"] = _fields(model.energies)
     atomic_write_bytes(folder / WEIGHTS, content)
     _write_card(folder, card)
 

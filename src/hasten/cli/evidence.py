@@ -51,9 +51,9 @@ class Evidence:
     @cached_property
     def conditions(self) -> Conditions:
         """The condition of every seed."""
-        from hasten.tuning.seeds import uniform_classes
+        from hasten.tuning.seeds import drawn_conditions
 
-        return uniform_classes(self.net)
+        return drawn_conditions(self.net)
 
     def seeds(self, name: str, count: int) -> range:
         """Seeds of a stream that shares none with those of other names."""

@@ -159,11 +159,11 @@ def sample_once(
 ) -> None:
     """One pass, for the process in which memory is measured."""
     from hasten.applying import apply
-    from hasten.tuning.seeds import uniform_classes
+    from hasten.tuning.seeds import drawn_conditions
 
     net = subjects.open_model(model, device, dtype)
     with apply(net, subjects.open_recipe(recipe, net, model), guidance=guidance) as fast:
-        fast(range(batch), uniform_classes(net)(range(batch)))
+        fast(range(batch), drawn_conditions(net)(range(batch)))
 
 
 def _memory(**arguments: Any) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from hasten.errors import ModelError
 
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A training configuration.")],
-    data: Annotated[Path, typer.Option(help="Images in any readable form.", show_default=False)],
+    data: Annotated[
+        Path, typer.Option(help="Images or showers in any readable form.", show_default=False)
+    ],
     out: Annotated[
         Path,
         typer.Option("-o", "--out", help="Run folder; an earlier run there is continued."),
@@ -30,7 +32,7 @@ def train(
             "there is no such configuration", where=str(config), hint="configs/ holds examples"
         )
     from hasten.cli.subjects import as_device
-    from hasten.train.config import train_config
+    from hasten.train.run import train_config
 
     as_device(device)
     again = f"hasten train {config} --data {data} --out {out}"

@@ -65,7 +65,9 @@ def example(model: Model, batch: int) -> Example:
     if model.call.cond is not None:
         if model.classes is not None:
             labels = torch.arange(batch) % model.classes.count
-            cond = model.encode(labels)
+            cond = model.encode(labels, range(batch))
+        elif model.energies is not None:
+            cond = model.encode(model.energies.at(torch.linspace(0, 1, batch)), range(batch))
         elif (shape := model.card.get("cond_shape")) is not None:
             cond = torch.rand(batch, *shape, generator=rng).to(model.device, precise)
     return Example(x.to(model.device, model.dtype), time.to(model.device), cond)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -49,13 +50,20 @@ class Call:
 class Codec(abc.ABC):
     """What happens before and after the denoising: conditions in, samples out. Always timed."""
 
-    def encode(self, cond: Tensor | None) -> Tensor | None:
-        """What the user gives as condition, made into what the net takes; once a run."""
+    def encode(self, cond: Tensor | None, seeds: Sequence[int]) -> Tensor | None:  # noqa: ARG002
+        """What the user gives as condition, made into what the net takes; once a run.
+
+        Whatever is drawn at random on the way depends on the seeds alone, one a sample.
+        """
         return cond
 
     @abc.abstractmethod
     def decode(self, x: Tensor, cond: Tensor | None) -> Tensor:
-        """Samples for people from x0 [B, ...]; once a run."""
+        """Samples for people from x0 [B, ...] and what `encode` gave; once a run."""
+
+    def models(self) -> Sequence[Model]:
+        """Models that it asks on the way."""
+        return ()
 
 
 @final
@@ -93,6 +101,49 @@ class Classes:
 
 
 @final
+@dataclass(frozen=True)
+class Energies:
+    """Incident energies as conditions, float32 [B], MeV.
+
+    Attributes:
+        low: Least the net was trained on.
+        high: Most.
+        law: How they were distributed: ``power`` (uniform in the logarithm) or ``uniform``.
+    """
+
+    low: float
+    high: float
+    law: str = "power"
+
+    def __post_init__(self) -> None:
+        """Check the range.
+
+        Raises:
+            ModelError: If it is empty, or the law is unknown.
+        """
+        if not 0 < self.low < self.high or self.law not in ("power", "uniform"):
+            raise ModelError(
+                f"energies from {self.low:g} to {self.high:g} MeV by the law {self.law!r}",
+                hint="0 < low < high; law power or uniform",
+            )
+
+    def at(self, share: Tensor) -> Tensor:
+        """The energies below which these shares of the law lie; float32."""
+        low, high = math.log(self.low), math.log(self.high)
+        if self.law == "power":
+            return (low + share.double() * (high - low)).exp().float()
+        return (self.low + share.double() * (self.high - self.low)).float()
+
+    def unit(self, energy: Tensor) -> Tensor:
+        """Energies as a net is told of them: the logarithm, -1 at the least and 1 at the most."""
+        return 2 * (energy / self.low).log() / math.log(self.high / self.low) - 1
+
+    def of_unit(self, unit: Tensor) -> Tensor:
+        """Inverse of `unit`."""
+        return self.low * ((unit + 1) * (math.log(self.high / self.low) / 2)).exp()
+
+
+@final
 @dataclass(eq=False)
 class Model:
     """A trained denoiser and everything needed to sample from it.
@@ -106,6 +157,7 @@ class Model:
         codec: What surrounds it.
         clip: Bound of x0 at every evaluation, as the model's own sampler has it; or None.
         classes: The labels it is conditioned on, if any.
+        energies: The incident energies it is conditioned on, if any.
         guide: A weaker model of the same data, away from which this one is guided in place of its
             null class; asked in full at every guided evaluation, whatever methods do to `net`.
         name: For people and file names.
@@ -121,6 +173,7 @@ class Model:
     codec: Codec = Identity()
     clip: float | None = None
     classes: Classes | None = None
+    energies: Energies | None = None
     guide: Model | None = None
     name: str = "model"
     kind: str = "image"
@@ -147,9 +200,9 @@ class Model:
         kinds = (p.dtype for p in self.net.parameters() if p.is_floating_point())
         return next(kinds, torch.float32)
 
-    def encode(self, cond: Tensor | None) -> Tensor | None:
+    def encode(self, cond: Tensor | None, seeds: Sequence[int]) -> Tensor | None:
         """Conditions as the user gives them, as `denoise` takes them: on the net's device."""
-        return self.codec.encode(None if cond is None else cond.to(self.device))
+        return self.codec.encode(None if cond is None else cond.to(self.device), seeds)
 
     def denoise(
         self,
@@ -211,10 +264,11 @@ class Model:
         return torch.cat([cond, torch.full_like(cond, self.classes.null)])
 
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Model:
-        """The model itself, its net and its guide's moved there; None leaves as it is."""
-        for model in (self, self.guide):
-            if model is not None and (device, dtype) != (None, None):
-                model.net.to(device=device, dtype=dtype)
+        """The model itself, its net and those beside it moved there; None leaves as it is."""
+        if (device, dtype) != (None, None):
+            self.net.to(device=device, dtype=dtype)
+            for model in (*self.codec.models(), *([self.guide] if self.guide else [])):
+                model.to(device, dtype)
         return self
 
     def replace(self, **facts: Any) -> Model:

@@ -136,7 +136,7 @@ def pilot(
         return Evaluation(sigma, x, model.denoise(x, sigma, encoded, guidance))
 
     with torch.inference_mode():
-        encoded = model.encode(cond)
+        encoded = model.encode(cond, seeds)
         low, high = model.process.snap(np.array([model.process.sigma_min, model.process.sigma_max]))
         now = ask(starting_point(model, seeds, high), float(high))
         sigmas, h, refused = [now.sigma], FIRST, math.nan

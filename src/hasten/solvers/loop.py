@@ -57,10 +57,11 @@ def sample(
     for first in range(0, len(seeds), size):
         chosen = slice(first, first + size)
         part = None if cond is None else cond[chosen]
-        x0 = run(model, plan, seeds[chosen], part, guidance)
+        check_arguments(model, seeds[chosen], part, None)
         with torch.inference_mode():
-            decoded = model.codec.decode(x0, part)
-        parts.append(decoded)
+            encoded = model.encode(part, seeds[chosen])
+            x0 = _play(model, plan, seeds[chosen], encoded, guidance)
+            parts.append(model.codec.decode(x0, encoded))
     return torch.cat(parts)
 
 
@@ -93,31 +94,46 @@ def run(
         PlanError: If there are no seeds, or ``cond`` or ``start`` does not fit them.
     """
     check_arguments(model, seeds, cond, start)
+    with torch.inference_mode():
+        encoded = model.encode(cond, seeds)
+        result = _play(model, plan, seeds, encoded, guidance, start=start, on_row=on_row)
+    return result.clone()  # outside of inference mode: an ordinary tensor
+
+
+def _play(
+    model: Model,
+    plan: Plan,
+    seeds: Sequence[int],
+    encoded: Tensor | None,
+    guidance: float,
+    *,
+    start: Tensor | None = None,
+    on_row: Observer | None = None,
+) -> Tensor:
+    """x0 [B, *shape] under conditions that are encoded already."""
     program = compile_plan(plan)
     clock = model.clock
     clock.start()
     try:
-        with torch.inference_mode():
-            registers = _Registers(model, program, seeds)
-            registers.begin(plan.rows[0].sigma, start)
-            encoded = model.encode(cond)
-            sums = []
-            for index, row in enumerate(plan.rows):
-                x = registers.combine(program.inputs[index])
-                clock.tick(index, row)
-                weight = guidance if row.guidance is None else row.guidance
-                x0 = model.denoise(x, row.sigma, encoded, weight)
-                sums.append(x0.sum())
-                if on_row is not None:
-                    on_row(index, row.sigma, x, x0)
-                registers.keep(program.input(index), x)
-                registers.keep(program.output(index), x0)
-                registers.drop(program.last[index])
-            result = registers.combine(program.result)
-            _check_finite(model, plan, sums)
+        registers = _Registers(model, program, seeds)
+        registers.begin(plan.rows[0].sigma, start)
+        sums = []
+        for index, row in enumerate(plan.rows):
+            x = registers.combine(program.inputs[index])
+            clock.tick(index, row)
+            weight = guidance if row.guidance is None else row.guidance
+            x0 = model.denoise(x, row.sigma, encoded, weight)
+            sums.append(x0.sum())
+            if on_row is not None:
+                on_row(index, row.sigma, x, x0)
+            registers.keep(program.input(index), x)
+            registers.keep(program.output(index), x0)
+            registers.drop(program.last[index])
+        result = registers.combine(program.result)
+        _check_finite(model, plan, sums)
     finally:
         clock.stop()
-    return result.clone()  # outside of inference mode: an ordinary tensor
+    return result
 
 
 class _Registers:
@@ -188,6 +204,14 @@ def check_arguments(
             where=model.name,
             hint="cond=torch.tensor([...]), one label a seed",
         )
+    if cond is None and model.energies is not None:
+        raise PlanError(
+            "this model makes showers of given energies, and none was given",
+            where=model.name,
+            hint="cond=torch.tensor([...]), one incident energy a seed, in MeV",
+        )
+    if cond is not None and model.energies is not None:
+        _check_energies(model, cond)
     if cond is not None and len(cond) != len(seeds):
         raise PlanError(f"{len(cond)} conditions for {len(seeds)} seeds", where=model.name)
     if start is not None and start.shape != (len(seeds), *model.shape):
@@ -195,6 +219,21 @@ def check_arguments(
             f"a starting point of shape {tuple(start.shape)}",
             where=model.name,
             hint=f"it must be {(len(seeds), *model.shape)}",
+        )
+
+
+def _check_energies(model: Model, energies: Tensor) -> None:
+    known = model.energies
+    if known is None or not energies.numel():
+        return
+    low, high = float(energies.min()), float(energies.max())
+    # float32 may round the ends of the range outwards
+    if not (low >= known.low * (1 - 1e-6) and high <= known.high * (1 + 1e-6)):
+        raise PlanError(
+            f"energies from {low:g} to {high:g} MeV, trained from {known.low:g} to {known.high:g}",
+            where=model.name,
+            hint="energies are in MeV; to go beyond the training all the same, state a wider "
+            "range: model.replace(energies=Energies(low, high))",
         )
 
 

@@ -16,16 +16,19 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, final
 
+import numpy as np
 import torch
+from scipy.special import ndtri
 from torch import Tensor, nn
 
 from hasten.core.model import Model
-from hasten.errors import BudgetError, DataError, RunError
+from hasten.errors import BudgetError, RunError
 from hasten.train.ema import PowerAverage
 from hasten.train.losses import output_loss, stratified_times
+from hasten.train.sources import Source
 
 Progress = Callable[[int, int, float], None]
-"""Called with images seen, images in all, and the recent loss."""
+"""Called with samples seen, samples in all, and the recent loss."""
 
 
 @final
@@ -34,22 +37,24 @@ class Settings:
     """How to train.
 
     Attributes:
-        images: Images to see in all, the same one counted each time.
-        batch: Images a step.
+        samples: Samples to see in all, the same one counted each time.
+        batch: Samples a step.
         rate: Learning rate after the ramp.
-        ramp: Images over which the rate rises linearly.
+        ramp: Samples over which the rate rises linearly.
         cooldown: Last share of the training over which it falls linearly to zero.
         betas: Moments of AdamW.
         decay: Weight decay of matrices and kernels; vectors are never decayed.
         clip: Largest norm of a gradient.
         drop: Share of conditions replaced by the null class, if the model has one.
         flip: Whether images are mirrored at random.
+        noise: Mean and standard deviation of the logarithm of the noise levels, as EDM trains
+            (Karras et al. 2022, table 1: -1.2 and 1.2); None draws the process time uniformly.
         average: Relative width of the average of the weights.
         seed: Of everything random.
         every: Steps between checkpoints.
     """
 
-    images: int
+    samples: int
     batch: int = 128
     rate: float = 1e-3
     ramp: int = 20_000
@@ -59,13 +64,14 @@ class Settings:
     clip: float = 1.0
     drop: float = 0.1
     flip: bool = False
+    noise: tuple[float, float] | None = None
     average: float = 0.1
     seed: int = 0
     every: int = 100
 
     def __post_init__(self) -> None:
-        if self.images < self.batch or self.batch < 1:
-            raise BudgetError(f"cannot train on {self.images} images in batches of {self.batch}")
+        if self.samples < self.batch or self.batch < 1:
+            raise BudgetError(f"cannot train on {self.samples} samples in batches of {self.batch}")
 
 
 @final
@@ -112,8 +118,7 @@ class State:
 
 def train(
     model: Model,
-    pixels: Tensor,
-    labels: Tensor | None,
+    source: Source,
     settings: Settings,
     folder: Path,
     *,
@@ -122,12 +127,11 @@ def train(
     compiled: bool = False,
     progress: Progress | None = None,
 ) -> State:
-    """Train, or go on training, until all images are seen or the minutes are over.
+    """Train, or go on training, until all samples are seen or the minutes are over.
 
     Args:
         model: The net with its facts; trained in place, on the device it is on.
-        pixels: Data, uint8 images [n, C, H, W]; made into [-1, 1].
-        labels: Their classes [n], or None.
+        source: What batches are drawn from.
         settings: How.
         folder: Where ``checkpoint.pt`` and ``log.jsonl`` are; an earlier run there is continued.
         minutes: Stop with a checkpoint after this long.
@@ -138,25 +142,22 @@ def train(
     Returns:
         The state reached.
     """
-    _check(model, pixels, labels)
     state = State(model, PowerAverage(model.net, settings.average), _optimiser(model, settings))
     checkpoint = folder / "checkpoint.pt"
     _prepare(folder)
     if checkpoint.exists():
         state.load(checkpoint)
-    pixels = pixels.to(model.device)
-    labels = None if labels is None else labels.to(model.device)
     until, losses = time.monotonic() + 60 * minutes, list[Tensor]()
     model.net.train()
     with _compiled(model.net) if compiled else nullcontext():
-        while (seen := state.step * settings.batch) < settings.images and time.monotonic() < until:
-            losses.append(_step(state, pixels, labels, settings, seen, precision))
+        while (seen := state.step * settings.batch) < settings.samples and time.monotonic() < until:
+            losses.append(_step(state, source, settings, seen, precision))
             if state.step % settings.every == 0:
                 state.save(checkpoint)
                 seen, loss = state.step * settings.batch, float(torch.stack(losses).mean())
-                _log(folder, {"images": seen, "loss": loss, "time": time.time()})
+                _log(folder, {"samples": seen, "loss": loss, "time": time.time()})
                 if progress is not None:
-                    progress(seen, settings.images, loss)
+                    progress(seen, settings.samples, loss)
                 losses.clear()
     state.save(checkpoint)
     model.net.eval()
@@ -175,24 +176,20 @@ def _compiled(net: nn.Module) -> Iterator[None]:
 
 def _step(
     state: State,
-    pixels: Tensor,
-    labels: Tensor | None,
+    source: Source,
     settings: Settings,
     seen: int,
     precision: torch.dtype,
 ) -> Tensor:
     model, device = state.model, state.model.device
     rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + state.step)
-    index = _batch(len(pixels), seen, settings).to(device)
-    x0 = pixels[index].float().div_(127.5).sub_(1)
-    if settings.flip:
-        mirrored = torch.rand(len(x0), generator=rng).lt(0.5).to(device)
-        x0 = torch.where(mirrored[:, None, None, None], x0.flip(-1), x0)
-    cond = None if labels is None else labels[index]
-    if cond is not None and model.classes is not None and model.classes.null is not None:
-        dropped = torch.rand(len(x0), generator=rng).lt(settings.drop).to(device)
-        cond = cond.masked_fill(dropped, model.classes.null)
-    sigma = model.process.sigma_of_t(stratified_times(len(x0), rng))
+    x0, cond = source.draw(_batch(len(source), seen, settings), rng)
+    times = stratified_times(len(x0), rng)
+    if settings.noise is None:
+        sigma = model.process.sigma_of_t(times)
+    else:
+        mean, deviation = settings.noise
+        sigma = np.exp(mean + deviation * ndtri(times))
     sigma = model.process.snap(sigma.clip(model.process.sigma_min, model.process.sigma_max))
     drawn = torch.Generator(device).manual_seed(settings.seed * 1_000_033 + state.step)
     noise = torch.randn(x0.shape, generator=drawn, device=device)
@@ -210,7 +207,7 @@ def _step(
 
 
 def _batch(count: int, seen: int, settings: Settings) -> Tensor:
-    """Indices of the batch that starts after ``seen`` images: each epoch its own permutation."""
+    """Indices of the batch that starts after ``seen`` samples: each epoch its own permutation."""
     end, picks = seen + settings.batch, []
     for epoch in range(seen // count, (end - 1) // count + 1):
         order = torch.Generator().manual_seed(settings.seed * 7_919 + epoch)
@@ -220,7 +217,7 @@ def _batch(count: int, seen: int, settings: Settings) -> Tensor:
 
 
 def _schedule(seen: int, settings: Settings) -> float:
-    left = (settings.images - seen) / max(settings.cooldown * settings.images, 1)
+    left = (settings.samples - seen) / max(settings.cooldown * settings.samples, 1)
     return min(1.0, (seen + settings.batch) / max(settings.ramp, 1), left)
 
 
@@ -247,13 +244,3 @@ def _log(folder: Path, facts: dict[str, Any]) -> None:
         file.write(json.dumps(facts) + "\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def _check(model: Model, pixels: Tensor, labels: Tensor | None) -> None:
-    if pixels.ndim != 4 or tuple(pixels.shape[1:]) != model.shape:
-        raise DataError(
-            f"images of shape {tuple(pixels.shape[1:])} for a net of {model.shape}",
-            hint="convert the data, or change the net's size and channels",
-        )
-    if labels is None and model.classes is not None:
-        raise DataError("the net is conditioned on classes, but the data has no labels")

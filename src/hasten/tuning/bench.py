@@ -73,7 +73,7 @@ class Bench:
     def ask(self, x: Tensor, sigma: float, teacher: Teacher) -> Tensor:
         """The net's x0 for points of these trajectories [n, *shape], counted."""
         self.evaluations += len(x)
-        cond = self.model.encode(teacher.cond)
+        cond = self.model.encode(teacher.cond, teacher.seeds)
         return self.model.denoise(x, sigma, cond, self.guidance)
 
     def seconds(self, candidate: Candidate) -> float:
@@ -188,7 +188,7 @@ class Bench:
             model,
             plan,
             teacher.noise,
-            teacher.cond,
+            self.model.encode(teacher.cond, teacher.seeds),
             guidance=self.guidance,
             revise=revise,
             before=before,

@@ -25,7 +25,7 @@ from hasten.tuning import stock
 from hasten.tuning.bench import HOPELESS, Bench
 from hasten.tuning.journal import Journal
 from hasten.tuning.judging import model_fingerprint
-from hasten.tuning.seeds import Conditions, stream, trial_seed, uniform_classes
+from hasten.tuning.seeds import Conditions, drawn_conditions, stream, trial_seed
 from hasten.tuning.space import Scored, tactics
 from hasten.tuning.speeds import Speeds, measure_speeds
 from hasten.tuning.strategies import STRATEGIES, Care, Space, Trial
@@ -152,7 +152,7 @@ class _Finder:
         say: Say,
     ) -> None:
         self._model, self._guidance, self._seed = model, guidance, seed
-        self._conditions = uniform_classes(model) if conditions is None else conditions
+        self._conditions = drawn_conditions(model) if conditions is None else conditions
         self._journal, self._say = journal, say
         self._identity = model_fingerprint(model)
         self._teachers: dict[tuple[str, int], Teacher] = {}

@@ -107,6 +107,6 @@ def model_fingerprint(model: Model) -> str:
     digest.update(fingerprint(levels.tolist()).encode())
     facts = (model.process, model.prediction, model.shape, model.call, model.codec, model.clip)
     digest.update(repr((facts, model.dtype)).encode())
-    if model.guide is not None:
-        digest.update(model_fingerprint(model.guide).encode())
+    for beside in (*model.codec.models(), *([model.guide] if model.guide else [])):
+        digest.update(model_fingerprint(beside).encode())
     return digest.hexdigest()[:16]

@@ -73,7 +73,7 @@ def play(
         model: What to ask.
         plan: What to ask it.
         noise: Standard normal starting points [n, *shape].
-        cond: Conditions as the user gives them.
+        cond: Conditions as `Model.encode` gives them.
         guidance: Weight where a row states none.
         revise: Told of every row's combination before it is used, and of the result's (as the row
             after the last); returns the one to use.
@@ -93,7 +93,6 @@ def play(
     try:
         with torch.inference_mode():
             start = noise * plan.rows[0].sigma
-            encoded = model.encode(cond)
             for index in range(shared, len(rows)):
                 row = rows[index]
                 if revise is not None:
@@ -102,7 +101,7 @@ def play(
                 clock.tick(index, row)
                 weight = guidance if row.guidance is None else row.guidance
                 x = combine(row.input, start, outputs)
-                outputs.append(model.denoise(x, row.sigma, encoded, weight))
+                outputs.append(model.denoise(x, row.sigma, cond, weight))
             result = plan.result
             if revise is not None:
                 result = revise(len(rows), 0.0, result, start, outputs)

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hasten.core.model import Model
@@ -45,21 +46,27 @@ def trial_seed(seed: int, trial: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/trial/{trial}".encode()).digest()[:4])
 
 
-def uniform_classes(model: Model) -> Conditions:
-    """Classes drawn uniformly by the seed's own hash; None for models without classes."""
-    if model.classes is None:
-        return _nothing
-    count = model.classes.count
+def drawn_conditions(model: Model) -> Conditions:
+    """Conditions drawn by the seed's own hash; None for models without.
 
-    def classes(seeds: Sequence[int]) -> Tensor:
-        # splitmix64 (Steele et al. 2014): neighbouring seeds get independent classes
-        z = np.asarray(list(seeds), dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-        return torch.from_numpy((z % np.uint64(count)).astype(np.int64))
+    Classes are uniform, incident energies follow the law of the training.
+    """
+    if model.classes is not None:
+        count = np.uint64(model.classes.count)
+        return lambda seeds: torch.from_numpy((_hashes(seeds) % count).astype(np.int64))
+    if model.energies is not None:
+        law = model.energies
+        return lambda seeds: law.at(torch.from_numpy((_hashes(seeds) >> np.uint64(11)) * 2.0**-53))
+    return _nothing
 
-    return classes
+
+def _hashes(seeds: Sequence[int]) -> NDArray[np.uint64]:
+    """splitmix64 (Steele et al. 2014): neighbouring seeds get independent numbers."""
+    z = np.asarray(list(seeds), dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z
 
 
 def _nothing(_: Sequence[int]) -> None:

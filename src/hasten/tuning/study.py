@@ -28,7 +28,7 @@ from hasten.tuning.hunt import Hunt
 from hasten.tuning.journal import Journal
 from hasten.tuning.judging import Court, model_fingerprint
 from hasten.tuning.search import Search
-from hasten.tuning.seeds import Conditions, stream, uniform_classes
+from hasten.tuning.seeds import Conditions, drawn_conditions, stream
 from hasten.tuning.space import Scored, tactics
 from hasten.tuning.speeds import Speeds, measure_speeds
 from hasten.tuning.stages import Judging, samples_needed
@@ -65,7 +65,7 @@ class Study:
         progress: Progress,
     ) -> None:
         self.model, self.folder, self.settings = model, folder, folder.settings
-        self.conditions = uniform_classes(model) if conditions is None else conditions
+        self.conditions = drawn_conditions(model) if conditions is None else conditions
         self.progress = progress
         self.journal = Journal(folder.path / TRIALS)
         self.fingerprint = model_fingerprint(model)

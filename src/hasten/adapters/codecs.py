@@ -1,0 +1,141 @@
+"""Codecs on a card: a name, or a table of facts with files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from hasten.adapters.showers import LayerEnergies, Showers
+from hasten.adapters.weights import read_tensors
+from hasten.core.model import Codec, Energies, Identity, Model, Pixels
+from hasten.core.plan import Plan
+from hasten.data.geometry import GEOMETRIES
+from hasten.errors import ModelError
+from hasten.files import atomic_write_bytes
+from hasten.models.scale import Scale
+from hasten.solvers import stock_plan
+
+TABLES = "codec.safetensors"
+LAYERS = "layers"
+"""Folder of the layer model beside a shower model's card."""
+
+Load = Callable[[Path], Model]
+
+
+def read_codec(facts: Any, folder: Path, load: Load) -> Codec:
+    """The codec a card states.
+
+    Args:
+        facts: Its name, or a table with its name and facts.
+        folder: Where files beside the card lie.
+        load: Opens the model in a folder.
+
+    Raises:
+        ModelError: If there is no such codec, or facts or files are wrong.
+    """
+    table = {"name": facts} if isinstance(facts, str) else dict(facts)
+    name = table.pop("name", None)
+    if name not in _READERS:
+        raise ModelError(
+            f"unknown codec {name!r}", where=str(folder), hint=f"known: {', '.join(_READERS)}"
+        )
+    try:
+        return _READERS[name](table, folder, load)
+    except (KeyError, TypeError) as cause:
+        raise ModelError(f"wrong facts for the codec {name}: {cause}", where=str(folder)) from cause
+
+
+def write_codec(codec: Codec, folder: Path) -> str | dict[str, Any]:
+    """What `read_codec` makes it from; files it needs are written beside the card.
+
+    Raises:
+        ModelError: If a card cannot say it, or the layer model of a shower codec is not there yet.
+    """
+    if isinstance(codec, Identity):
+        return "identity"
+    if isinstance(codec, Pixels):
+        return "pixels"
+    if isinstance(codec, LayerEnergies):
+        tables = {"centre": codec.centre.contiguous(), "spread": codec.spread.contiguous()}
+        atomic_write_bytes(folder / TABLES, save(tables))
+        law = {"low": codec.energies.low, "high": codec.energies.high, "law": codec.energies.law}
+        return {"name": "layer-energies", "energies": law, "scale": _scale_facts(codec.scale)}
+    if isinstance(codec, Showers):
+        return _write_showers(codec, folder)
+    raise ModelError(
+        f"a codec of type {type(codec).__name__} cannot be written on a card",
+        hint=f"known: {', '.join(_READERS)}; keep such a model as file.py:function",
+    )
+
+
+def _layer_energies(table: Mapping[str, Any], folder: Path, _: Load) -> Codec:
+    tensors, _fingerprint = read_tensors(folder / TABLES)
+    return LayerEnergies(
+        Energies(**table["energies"]), Scale(**table["scale"]), tensors["centre"], tensors["spread"]
+    )
+
+
+def _showers(table: Mapping[str, Any], folder: Path, load: Load) -> Codec:
+    facts = dict(table)
+    name, place = facts.pop("geometry"), facts.pop("layers")
+    if name not in GEOMETRIES:
+        raise ModelError(
+            f"unknown geometry {name!r}", where=str(folder), hint=f"known: {[*GEOMETRIES]}"
+        )
+    layers = load(folder / place)
+    return Showers(GEOMETRIES[name], layers, own_plan(layers), Scale(**facts.pop("scale")), **facts)
+
+
+def _write_showers(codec: Showers, folder: Path) -> dict[str, Any]:
+    if codec.geometry.name not in GEOMETRIES:
+        raise ModelError(
+            f"the geometry {codec.geometry.name!r} cannot be written on a card",
+            hint=f"known: {', '.join(GEOMETRIES)}",
+        )
+    if not (folder / LAYERS).is_dir():
+        raise ModelError(
+            "the layer model would be lost",
+            where=str(folder),
+            hint=f"save it first, in the folder {LAYERS} there",
+        )
+    return {
+        "name": "showers",
+        "geometry": codec.geometry.name,
+        "layers": LAYERS,
+        "centre": codec.centre,
+        "spread": codec.spread,
+        "scale": _scale_facts(codec.scale),
+    }
+
+
+def own_plan(model: Model) -> Plan:
+    """How a model is sampled by its own card.
+
+    Raises:
+        ModelError: If the card does not say.
+    """
+    try:
+        facts = model.card["reference"]["speed"]
+        return stock_plan(model.process, facts["solver"], facts["grid"], facts["steps"])
+    except KeyError as cause:
+        raise ModelError(
+            "the card does not say how this model is sampled",
+            where=model.name,
+            hint='state it: reference.speed = {solver = "dpmpp_2m", grid = "karras", steps = 12}',
+        ) from cause
+
+
+def _scale_facts(scale: Scale) -> dict[str, float]:
+    return {"threshold": scale.threshold, "soft": scale.soft, "gap": scale.gap}
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any], Path, Load], Codec]] = {
+    "identity": lambda _table, _folder, _load: Identity(),
+    "pixels": lambda _table, _folder, _load: Pixels(),
+    "layer-energies": _layer_energies,
+    "showers": _showers,
+}
+"""How a codec is made from the rest of its table, the card's folder, and what opens models."""

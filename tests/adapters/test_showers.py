@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hasten.adapters.card import load_bundle, save_bundle
+from hasten.adapters.codecs import own_plan
+from hasten.adapters.showers import LayerEnergies, Showers, layer_sums
+from hasten.core.model import Call, Energies, Identity, Model
+from hasten.core.process import EDM, Raw
+from hasten.data.geometry import SIW, Geometry, Layer
+from hasten.errors import ModelError, PlanError
+from hasten.models.calodit import CaloDiT, LayerNet
+from hasten.models.scale import Scale
+from hasten.solvers import stock_plan
+from hasten.solvers.loop import run, sample
+from hasten.tuning.judging import model_fingerprint
+
+ENERGIES = Energies(1e3, 1e5)
+SMALL = Geometry.regular("small", (6, 4, 3), 5.0, 0.015, pitch=3.4)
+SCALE = Scale(0.015)
+NET = {"factory": "calodit", "shape": [45, 16, 9], "patch": [9, 16, 3], "width": 8, "depth": 1}
+NET |= {"heads": 1}
+LAYER_NET = {"factory": "layers", "numbers": 46, "width": 8, "depth": 1}
+
+
+def showers(count: int, geometry: Geometry = SMALL) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cells and incident energies of showers whose resolution depends on energy."""
+    rng = np.random.default_rng(0)
+    incident = np.exp(rng.uniform(np.log(1e3), np.log(1e5), count))
+    shares = rng.dirichlet(np.full(geometry.cells, 0.05), count)
+    response = 0.9 + 0.5 / np.sqrt(incident) * rng.standard_normal(count)
+    cells = shares * (response * incident)[:, None]
+    cells[cells < geometry.threshold] = 0
+    return torch.from_numpy(cells).float(), torch.from_numpy(incident).float()
+
+
+@functools.cache
+def layer_codec(geometry: Geometry) -> LayerEnergies:
+    cells, incident = showers(400, geometry)
+    return LayerEnergies.fit(layer_sums(cells, geometry), incident, ENERGIES, SCALE)
+
+
+def layer_model(geometry: Geometry = SMALL) -> Model:
+    codec = layer_codec(geometry)
+    count = len(geometry.layers)
+    torch.manual_seed(0)
+    return Model(
+        LayerNet(1 + count, 8, 1).eval(),
+        EDM(),
+        Raw(1.0),
+        (1 + count,),
+        Call(cond="cond"),
+        codec,
+        energies=ENERGIES,
+        name="layers",
+        kind="layers",
+        card={"reference": {"speed": {"solver": "dpmpp_2m", "grid": "karras", "steps": 4}}},
+    )
+
+
+def shower_model(geometry: Geometry = SMALL) -> Model:
+    layers = layer_model(geometry)
+    shape = geometry.shape
+    assert shape is not None
+    torch.manual_seed(0)
+    net = CaloDiT(shape, (3, shape[1], 1), 8, 1, 1).eval()
+    torch.nn.init.normal_(net.final.weight, std=0.3)
+    codec = Showers(geometry, layers, own_plan(layers), SCALE, 0.4, 1.2)
+    return Model(
+        net, EDM(), Raw(1.0), shape, Call(cond="cond"), codec, energies=ENERGIES, kind="shower"
+    )
+
+
+def test_layer_numbers_are_standard_at_every_energy() -> None:
+    cells, incident = showers(4000)
+    codec = LayerEnergies.fit(layer_sums(cells, SMALL), incident, ENERGIES, SCALE)
+    numbers = codec.clean(layer_sums(cells, SMALL), incident)
+    for part in ENERGIES.unit(incident).argsort().chunk(4):
+        count = len(part)
+        assert abs(float(numbers[part, 0].mean())) < 4 / count**0.5
+        # the resolution falls by ten over the range: a constant spread would be off by far
+        assert float(numbers[part, 0].std()) == pytest.approx(1, abs=4 / (2 * count) ** 0.5)
+
+
+def test_layers_come_back() -> None:
+    cells, incident = showers(500)
+    layers = layer_sums(cells, SMALL)
+    codec = LayerEnergies.fit(layers, incident, ENERGIES, SCALE)
+    told = codec.encode(incident, range(500))
+    back = codec.decode(codec.clean(layers, incident), told)
+    torch.testing.assert_close(back, layers, rtol=2e-5, atol=1e-4)
+    assert torch.equal(back > 0, layers > 0)
+
+
+def test_cells_come_back_and_their_layers_add_up() -> None:
+    cells, incident = showers(500)
+    codec = shower_model().codec
+    assert isinstance(codec, Showers)
+    layers = layer_sums(cells, SMALL)
+    back = codec.decode(codec.clean(cells), codec.condition(layers, incident))
+    torch.testing.assert_close(back, cells, rtol=1e-4, atol=1e-4)
+    assert torch.equal(back > 0, cells > 0)
+
+
+def test_energy_is_conserved_whatever_the_net_says() -> None:
+    model, incident = shower_model(), torch.logspace(3, 5, 20)
+    seeds = range(20)
+    plan = stock_plan(model.process, "euler", "karras", 2)
+    codec = model.codec
+    assert isinstance(codec, Showers)
+    encoded = model.encode(incident, seeds)
+    assert encoded is not None
+    cells = sample(model, plan, seeds, incident)
+    found = layer_sums(cells, SMALL)
+    aside = [seed + (1 << 63) for seed in seeds]
+    layers = sample(codec.layers, codec.plan, aside, incident)
+    torch.testing.assert_close(found, layers, rtol=1e-4, atol=1e-3)
+    assert ((cells == 0) | (cells >= SMALL.threshold * (1 - 1e-5))).all()
+
+
+def test_a_shower_depends_on_its_seed_and_energy_alone() -> None:
+    model, incident = shower_model(), torch.tensor([2e3, 5e4, 9e3])
+    plan = stock_plan(model.process, "euler", "karras", 2)
+    whole = sample(model, plan, [5, 6, 7], incident)
+    alone = sample(model, plan, [6], incident[1:2])
+    torch.testing.assert_close(alone[0], whole[1], rtol=1e-4, atol=1e-3)
+    assert not torch.allclose(sample(model, plan, [8], incident[1:2])[0], whole[1])
+
+
+def test_layers_and_cells_do_not_share_noise() -> None:
+    model = shower_model()
+    codec = model.codec
+    assert isinstance(codec, Showers)
+    seen: list[torch.Tensor] = []
+    inner = codec.layers
+    plan = codec.plan
+    run(inner, plan, [3 + (1 << 63)], torch.tensor([2e3]), on_row=lambda *a: seen.append(a[2]))
+    cell: list[torch.Tensor] = []
+    outer = stock_plan(model.process, "euler", "karras", 2)
+    run(model, outer, [3], torch.tensor([2e3]), on_row=lambda *a: cell.append(a[2]))
+    assert not torch.allclose(seen[0][0], cell[0].flatten()[: len(seen[0][0])])
+
+
+def test_energies_outside_the_training_are_refused_unless_told() -> None:
+    model, plan = shower_model(), stock_plan(EDM(), "euler", "karras", 2)
+    for wrong in (torch.tensor([10.0]), torch.tensor([2e5]), torch.tensor([float("nan")])):
+        with pytest.raises(PlanError, match="trained from 1000 to 100000"):
+            sample(model, plan, [0], wrong)
+    with pytest.raises(PlanError, match="given energies"):
+        sample(model, plan, [0])
+    wide = model.replace(energies=Energies(1e3, 3e5))
+    codec = wide.codec
+    assert isinstance(codec, Showers)
+    layers = codec.layers.replace(energies=Energies(1e3, 3e5))
+    wide = wide.replace(codec=dataclasses.replace(codec, layers=layers))
+    assert sample(wide, plan, [0], torch.tensor([2e5])).sum() > 1e5
+
+
+def saved(folder: Path) -> Model:
+    """A shower model as training writes it."""
+    inner = layer_model(SIW)
+    facts = {"reference": inner.card["reference"]}
+    save_bundle(folder / "layers", inner, LAYER_NET, facts)
+    layers = load_bundle(folder / "layers")
+    net = CaloDiT((45, 16, 9), (9, 16, 3), 8, 1, 1).eval()
+    codec = Showers(SIW, layers, own_plan(layers), SCALE, 0.4, 1.2)
+    model = Model(
+        net,
+        EDM(),
+        Raw(1.0),
+        (45, 16, 9),
+        Call(cond="cond"),
+        codec,
+        energies=ENERGIES,
+        kind="shower",
+    )
+    save_bundle(folder, model, NET, {})
+    return model
+
+
+def test_a_saved_shower_model_makes_the_same_showers(tmp_path: Path) -> None:
+    model, incident = saved(tmp_path), torch.tensor([2e3, 5e4])
+    again = load_bundle(tmp_path)
+    plan = stock_plan(model.process, "euler", "karras", 2)
+    assert again.energies == ENERGIES
+    # weights of the layer model are in half precision on both sides, the cells' are zero
+    torch.testing.assert_close(
+        sample(again, plan, [1, 2], incident), sample(model, plan, [1, 2], incident)
+    )
+
+
+def test_what_a_card_cannot_say_is_refused(tmp_path: Path) -> None:
+    model = saved(tmp_path / "whole")
+    with pytest.raises(ModelError, match="layer model would be lost"):
+        save_bundle(tmp_path / "other", model, NET, {})
+    odd = Geometry("odd", (Layer((0, 5), 1),), 0.015)
+    codec = model.codec
+    assert isinstance(codec, Showers)
+    with pytest.raises(ModelError, match="'odd' cannot be written"):
+        save_bundle(
+            tmp_path / "whole",
+            model.replace(codec=dataclasses.replace(codec, geometry=odd)),
+            NET,
+            {},
+        )
+    card = tmp_path / "whole" / "card.toml"
+    text = card.read_text()
+    card.write_text(text.replace('geometry = "siw"', 'geometry = "sciw"'))
+    with pytest.raises(ModelError, match="unknown geometry 'sciw'"):
+        load_bundle(tmp_path / "whole")
+    card.write_text(text.replace('name = "showers"', 'name = "shower"'))
+    with pytest.raises(ModelError, match="unknown codec 'shower'"):
+        load_bundle(tmp_path / "whole")
+    card.write_text(text.replace("spread = ", "spreads = "))
+    with pytest.raises(ModelError, match="wrong facts for the codec"):
+        load_bundle(tmp_path / "whole")
+
+
+def test_a_layer_model_without_a_sampler_of_its_own_is_refused() -> None:
+    with pytest.raises(ModelError, match="how this model is sampled"):
+        own_plan(layer_model().replace(card={}))
+
+
+def test_moving_a_shower_model_moves_its_layer_model() -> None:
+    model = shower_model().to(dtype=torch.float64)
+    codec = model.codec
+    assert isinstance(codec, Showers)
+    assert codec.layers.dtype == torch.float64
+    assert isinstance(model.replace(codec=Identity()).codec.models(), tuple)
+
+
+def test_a_fingerprint_tells_of_everything_that_changes_a_shower(tmp_path: Path) -> None:
+    plain = shower_model()
+    codec = plain.codec
+    assert isinstance(codec, Showers)
+    inner = codec.layers.codec
+    assert isinstance(inner, LayerEnergies)
+    shifted = dataclasses.replace(inner, centre=inner.centre + 1e-6)
+    twisted = copy.deepcopy(codec.layers)
+    twisted.net.embed.weight.data[0, 0] += 1  # type: ignore[union-attr, operator]
+    changed = [
+        dataclasses.replace(codec, centre=0.41),
+        dataclasses.replace(codec, scale=Scale(0.015, gap=0.9)),
+        dataclasses.replace(codec, plan=stock_plan(EDM(), "dpmpp_2m", "karras", 5)),
+        dataclasses.replace(codec, layers=codec.layers.replace(codec=shifted)),
+        dataclasses.replace(codec, layers=twisted),
+    ]
+    prints = [model_fingerprint(plain.replace(codec=each)) for each in (codec, *changed)]
+    assert len(set(prints)) == len(prints)
+    assert model_fingerprint(shower_model()) == prints[0]
+    saved(tmp_path / "a"), saved(tmp_path / "b")
+    one, other = (model_fingerprint(load_bundle(tmp_path / name)) for name in "ab")
+    assert one == other  # wherever it lies

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hasten.models.scale import Scale, conserve
+
+SCALE = Scale(threshold=0.015)
+
+
+@given(st.floats(0.015, 1e5), st.floats(0.1, 10), st.floats(0.1, 3))
+def test_a_reading_comes_back(energy: float, soft: float, gap: float) -> None:
+    scale = Scale(0.015, soft, gap)
+    given_ = torch.tensor([energy], dtype=torch.float64)
+    assert torch.allclose(scale.inverse(scale(given_)), given_, rtol=1e-9, atol=1e-12)
+
+
+def test_nothing_is_zero_and_the_weakest_reading_a_gap_away() -> None:
+    energies = torch.tensor([0.0, 0.0149, 0.015, 0.016], dtype=torch.float64)
+    numbers = SCALE(energies)
+    assert numbers[:2].tolist() == [0, 0]
+    assert numbers[2] == SCALE.gap
+    assert numbers[3] > numbers[2]
+    # up to half the gap, a sampler's error makes no reading out of nothing and loses none
+    assert (SCALE.inverse(numbers + 0.49)[:2] == 0).all()
+    assert (SCALE.inverse(numbers - 0.49)[2:] > 0).all()
+
+
+def test_far_above_the_soft_start_the_map_is_a_logarithm() -> None:
+    high = SCALE(torch.tensor([1e4, 1e4 * torch.e], dtype=torch.float64))
+    assert torch.isclose(high.diff(), torch.ones(1, dtype=torch.float64), atol=1e-4)
+
+
+def test_sums_hold_and_nothing_weak_is_left() -> None:
+    rng = torch.Generator().manual_seed(0)
+    parts = torch.rand(200, 30, generator=rng, dtype=torch.float64) ** 8
+    total = torch.logspace(-3, 4, 200, dtype=torch.float64)
+    found = conserve(parts, total, 0.015)
+    wanted = torch.where(total >= 0.015, total, 0.0)
+    torch.testing.assert_close(found.sum(-1), wanted, rtol=1e-12, atol=0)
+    assert ((found == 0) | (found >= 0.015 * (1 - 1e-9))).all()
+
+
+def test_what_adds_up_already_is_left_alone() -> None:
+    parts = torch.tensor([[0.0, 0.02, 3.0, 0.5]], dtype=torch.float64)
+    torch.testing.assert_close(conserve(parts, parts.sum(-1), 0.015), parts)
+
+
+def test_a_total_without_parts_goes_to_the_strongest() -> None:
+    parts = torch.tensor([[0.0, 1e-9, 0.0], [0.0, 0.0, 0.0]])
+    assert conserve(parts, torch.tensor([2.0, 2.0]), 0.015).tolist() == [[0, 2, 0], [2, 0, 0]]
+
+
+def test_a_total_below_the_threshold_is_nothing() -> None:
+    assert conserve(torch.ones(1, 3), torch.tensor([0.01]), 0.015).tolist() == [[0, 0, 0]]
