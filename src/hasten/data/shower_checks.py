@@ -1,0 +1,163 @@
+"""Checks of showers: numbers that cannot be, units that are mixed up, parts that are no samples.
+
+What cannot be right is an error. What is only unlikely is a warning, and the numbers stay as they
+are: a physicist with a reason to have them so is not overruled.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hasten.data.geometry import Geometry
+from hasten.errors import DataError
+
+LOWEST, HIGHEST = 0.01, 5.0
+"""Median shares of the incident energy read out between which units are not doubted."""
+GEV_BELOW, GEV_UP_TO = 50.0, 5000.0
+"""Energies that begin below the one and end below the other (in MeV) look like GeV."""
+
+
+class UnitWarning(UserWarning):
+    """Energies that look as if they were in another unit than they are taken for."""
+
+
+class OrderWarning(UserWarning):
+    """A part of a file whose incident energies are not distributed as in the whole file."""
+
+
+def check_energies(energies: NDArray[Any], where: str, first: int = 0) -> None:
+    """Incident energies [n] must be finite and above 0.
+
+    Args:
+        energies: MeV.
+        where: What holds them, for the message.
+        first: Number of the first row, for the message.
+
+    Raises:
+        DataError: With how many are wrong, and where the first is.
+    """
+    if energies.size and not (energies.min() > 0 and math.isfinite(energies.max())):
+        _refuse(
+            energies, np.asarray(energies > 0), "incident energies", "not above 0", where, first
+        )
+
+
+def check_cells(cells: NDArray[Any], where: str, first: int = 0) -> None:
+    """Energies of cells [n, cells] must be finite and not negative.
+
+    Args:
+        cells: MeV.
+        where: What holds them, for the message.
+        first: Number of the first row, for the message.
+
+    Raises:
+        DataError: With how many are wrong, and where the first is.
+    """
+    # two passes and no array of their own: this is asked of gigabytes
+    if cells.size and not (cells.min() >= 0 and math.isfinite(cells.max())):
+        _refuse(cells, np.asarray(cells >= 0), "cells", "negative", where, first)
+
+
+def _refuse(
+    values: NDArray[Any], allowed: NDArray[np.bool_], name: str, wrong: str, where: str, first: int
+) -> None:
+    finite = np.isfinite(values)
+    counts = {"not finite": int((~finite).sum()), wrong: int((finite & ~allowed).sum())}
+    row, *cell = np.argwhere(~(finite & allowed))[0].tolist()
+    place = ", ".join([f"row {first + row}", *(f"cell {each}" for each in cell)])
+    said = " and ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    raise DataError(
+        f"of {values.size:,} {name}, {said}; the first is {values[row, *cell]:g} in {place}",
+        where=where,
+        hint="repair the file, or read only rows that are right (rows=..., --rows)",
+    )
+
+
+def unit_advice(
+    energies: NDArray[Any], totals: NDArray[Any], geometry: Geometry
+) -> tuple[str, ...]:
+    """What is odd about the units of showers, and what would set it right; empty if nothing is.
+
+    Args:
+        energies: Incident energies [n], MeV.
+        totals: Energy read out in all cells [n], MeV.
+        geometry: Of the showers; its `share` tells deposits that were not divided by it.
+    """
+    response = float(np.median(totals / energies)) if len(energies) else 0.0
+    said = []
+    if float(np.max(totals, initial=0.0)) == 0:
+        pass  # empty showers say nothing about units
+    elif response < LOWEST or response > HIGHEST:
+        read = f"the cells of a shower add up to {response:.3g} of its incident energy (median)"
+        if LOWEST <= response * 1000 <= HIGHEST:
+            said.append(f"{read}: cells look like GeV; scale=1000 (--scale 1000) makes them MeV")
+        elif LOWEST <= response / 1000 <= HIGHEST:
+            said.append(
+                f"{read}: incident energies look like GeV; energy_scale=1000 "
+                "(--energy-scale 1000) makes them MeV"
+            )
+        else:
+            said.append(f"{read}, which neither MeV nor GeV explains")
+    elif response < 0.1 and 0.3 < response / geometry.share < 1.5:
+        said.append(
+            f"the cells of a shower add up to {response:.3g} of its incident energy (median): they "
+            f"look like deposits not divided by the sampling fraction {geometry.share:g}, while "
+            f"the geometry {geometry.name} and its threshold are for divided ones; "
+            f"scale={1 / geometry.share:.4g} (--scale {1 / geometry.share:.4g}) divides them"
+        )
+    return tuple(said) or energy_advice(energies)
+
+
+def energy_advice(energies: NDArray[Any]) -> tuple[str, ...]:
+    """What is odd about the unit of incident energies [n] alone."""
+    if not len(energies) or energies.min() >= GEV_BELOW or energies.max() >= GEV_UP_TO:
+        return ()
+    said = (
+        f"incident energies from {energies.min():g} to {energies.max():g} MeV look like GeV; "
+        "energy_scale=1000 (--energy-scale 1000) makes them MeV, and if cells are in GeV too, "
+        "scale=1000 (--scale 1000) those"
+    )
+    return (said,)
+
+
+def warn_of_units(advice: tuple[str, ...], where: str, depth: int = 3) -> None:
+    """Warn of what `unit_advice` found.
+
+    Args:
+        advice: The findings.
+        where: The file.
+        depth: How many calls above this one the user's line is.
+    """
+    for each in advice:
+        warnings.warn(f"{where}: {each}", UnitWarning, stacklevel=depth)
+
+
+def warn_of_order(
+    part: NDArray[Any], whole: NDArray[Any], split: str, where: str, depth: int = 3
+) -> None:
+    """Warn if a part of a file has other incident energies than the file, as if it were sorted.
+
+    Args:
+        part: Incident energies of the part [m].
+        whole: And of the whole file [n].
+        split: Name of the part.
+        where: The file.
+        depth: How many calls above this one the user's line is.
+    """
+    points = np.sort(whole)
+    ranks = [np.searchsorted(np.sort(e), points, side="right") / len(e) for e in (part, whole)]
+    apart = float(np.abs(ranks[0] - ranks[1]).max())  # Kolmogorov's distance of part and whole
+    chance = 2 * math.sqrt((1 - len(part) / len(whole)) / len(part))  # passed in 1 of 1500
+    if apart > max(0.05, chance):
+        warnings.warn(
+            f"{where}: the {split} part, taken in the order of the file, has other incident "
+            f"energies ({part.min():g} to {part.max():g} MeV) than the file ({whole.min():g} to "
+            f"{whole.max():g} MeV), as if it were sorted; shuffle its rows before it is split",
+            OrderWarning,
+            stacklevel=depth,
+        )
