@@ -21,7 +21,7 @@ def model() -> Model:
 
 
 def labels(model: Model, text: str | None, count: int = 5) -> list[int]:
-    found: list[int] = subjects.conditions(model, count, text, None).tolist()
+    found: list[int] = subjects.conditions(model, range(count), classes=text).tolist()
     return found
 
 
@@ -43,22 +43,22 @@ def test_unknown_classes_are_refused_by_name(model: Model, text: str) -> None:
 
 
 def test_a_model_without_classes_takes_none() -> None:
-    assert subjects.conditions(mixture_model(), 4, None, None) is None
+    assert subjects.conditions(mixture_model(), range(4)) is None
 
 
 def test_numbers_and_files_as_conditions(model: Model, tmp_path: Path) -> None:
-    found = subjects.conditions(model, 3, None, "10,20.5")
+    found = subjects.conditions(model, range(3), cond="10,20.5")
     assert found.tolist() == [10.0, 20.5, 10.0]
     table = np.arange(8.0).reshape(4, 2)
     np.save(tmp_path / "table.npy", table)
-    found = subjects.conditions(model, 3, None, str(tmp_path / "table.npy"))
+    found = subjects.conditions(model, range(3), cond=str(tmp_path / "table.npy"))
     torch.testing.assert_close(found, torch.from_numpy(table[:3]))
     with pytest.raises(DataError, match="4 conditions for 5"):
-        subjects.conditions(model, 5, None, str(tmp_path / "table.npy"))
+        subjects.conditions(model, range(5), cond=str(tmp_path / "table.npy"))
     with pytest.raises(DataError, match="neither numbers"):
-        subjects.conditions(model, 5, None, "ten")
-    with pytest.raises(DataError, match="both"):
-        subjects.conditions(model, 5, "1", "10")
+        subjects.conditions(model, range(5), cond="ten")
+    with pytest.raises(DataError, match="more than one kind"):
+        subjects.conditions(model, range(5), classes="1", cond="10")
 
 
 def test_recipes_that_come_with_a_model(model: Model, tmp_path: Path) -> None:

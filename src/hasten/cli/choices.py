@@ -92,4 +92,15 @@ Condition: TypeAlias = Annotated[
     ),
 ]
 
+Energy: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--energy",
+        metavar="GEV",
+        help="Incident energies of showers: GeV separated by commas and taken in turn, or a file "
+        "of showers whose energies are taken in its order; by default drawn as in training.",
+        show_default=False,
+    ),
+]
+
 Run: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of hasten tune.")]

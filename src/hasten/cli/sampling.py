@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 import typer
 
@@ -16,8 +18,10 @@ from hasten.files import atomic_write_bytes, check_writable
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
-_FORMS = (".png", ".npz")
+    from hasten.core.model import Model
+    from hasten.recipe import Recipe
 
 
 def sample(
@@ -27,11 +31,19 @@ def sample(
     seed: choices.Seed = 0,
     classes: choices.ClassNames = None,
     cond: choices.Condition = None,
+    energy: choices.Energy = None,
     guidance: choices.Guidance = 1.0,
     guide: choices.Guide = None,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="A .png of all images in a grid, or a .npz archive.")
-    ] = Path("samples.png"),
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="A .png of all images in a grid, a .npz archive, or a .h5 file of showers. "
+            "[default: samples.png, for showers samples.h5]",
+            show_default=False,
+        ),
+    ] = None,
     batch: choices.Batch = 64,
     device: choices.Device = None,
     dtype: choices.Dtype = None,
@@ -43,14 +55,8 @@ def sample(
     picture by picture.
     """
     subjects.positive(n, "-n")
-    if out.suffix not in _FORMS:
-        raise DataError(
-            f"unknown kind of file {out.suffix or out.name!r}",
-            where=str(out),
-            hint="name it .png or .npz",
-        )
-    check_writable(out)
-    import numpy as np
+    if out is not None:
+        _check_form(out)
     import torch
 
     from hasten.applying import apply
@@ -58,13 +64,17 @@ def sample(
     net = subjects.open_model(model, device, dtype, threads)
     if guide is not None:
         net = net.replace(guide=subjects.open_model(guide, device, dtype))
+    out = out or Path("samples.h5" if net.kind == "shower" else "samples.png")
+    _check_form(out)
     if out.suffix == ".png":
         _check_pictures(net.shape, net.name)
-    wanted = subjects.conditions(net, n, classes, cond)
+    if out.suffix == ".h5":
+        _check_showers(net)
+    seeds = range(seed, seed + n)
+    wanted = subjects.conditions(net, seeds, classes=classes, cond=cond, energy=energy)
     chosen = subjects.open_recipe(recipe, net, model)
     if guide is not None:
         subjects.guided(chosen, net, guidance)
-    seeds = range(seed, seed + n)
     size = batch or n
     parts = []
     with apply(net, chosen, guidance=guidance) as fast, talk.progress("sampling") as advance:
@@ -73,20 +83,78 @@ def sample(
             piece = seeds[start : start + size]
             given = None if wanted is None else wanted[start : start + size].to(net.device)
             parts.append(fast.sample(piece, given).float().cpu())
-    samples = torch.cat(parts).numpy()
-    if out.suffix == ".png":
-        atomic_write_bytes(out, picture_grid(samples))
-    else:
-        arrays = {
-            "samples": samples,
-            "seeds": np.arange(seed, seed + n),
-            "recipe": np.array(chosen.dumps()),
-        }
-        if wanted is not None:
-            arrays["cond"] = wanted.numpy()
-        atomic_write_bytes(out, _archive(arrays))
+    _FORMS[out.suffix](out, Made(net, chosen, torch.cat(parts), seeds, wanted))
     talk.say(f"{n} samples, {fast.plan.nfe} evaluations each ({chosen.label})")
     typer.echo(str(out))
+
+
+@final
+@dataclass(frozen=True)
+class Made:
+    """What was sampled, how, and under which conditions."""
+
+    model: Model
+    recipe: Recipe
+    samples: Tensor
+    seeds: range
+    cond: Tensor | None
+
+
+def _check_form(out: Path) -> None:
+    if out.suffix not in _FORMS:
+        raise DataError(
+            f"unknown kind of file {out.suffix or out.name!r}",
+            where=str(out),
+            hint=f"name it {', '.join(_FORMS)}",
+        )
+    check_writable(out)
+
+
+def _check_showers(model: Model) -> None:
+    from hasten.adapters.showers import Showers
+
+    if not isinstance(model.codec, Showers):
+        raise DataError(
+            "samples of this model are no showers",
+            where=model.name,
+            hint="write them to a .npz archive: -o samples.npz",
+        )
+
+
+def _write_pictures(out: Path, made: Made) -> None:
+    atomic_write_bytes(out, picture_grid(made.samples.numpy()))
+
+
+def _write_archive(out: Path, made: Made) -> None:
+    import numpy as np
+
+    arrays = {
+        "samples": made.samples.numpy(),
+        "seeds": np.array(made.seeds),
+        "recipe": np.array(made.recipe.dumps()),
+    }
+    if made.cond is not None:
+        arrays["cond"] = made.cond.numpy()
+    atomic_write_bytes(out, _archive(arrays))
+
+
+def _write_showers(out: Path, made: Made) -> None:
+    from hasten.adapters.showers import Showers as Codec
+    from hasten.data.showers import Showers, save_showers
+
+    if isinstance(made.model.codec, Codec) and made.cond is not None:
+        energies, cells = made.cond.numpy(), made.samples.numpy()
+        found = Showers(energies, cells, made.model.codec.geometry, made.model.name)
+        how = {"creator": f"hasten, {made.model.name}", "recipe": made.recipe.dumps()}
+        save_showers(out, found, attributes={**how, "first_seed": made.seeds[0]})
+
+
+_FORMS: dict[str, Callable[[Path, Made], None]] = {
+    ".png": _write_pictures,
+    ".npz": _write_archive,
+    ".h5": _write_showers,
+}
+"""How samples are written, by the ending of the file."""
 
 
 def _check_pictures(shape: tuple[int, ...], name: str) -> None:

@@ -142,25 +142,41 @@ def guided(recipe: Recipe, model: Model, guidance: float) -> None:
         )
 
 
-def conditions(model: Model, count: int, classes: str | None, cond: str | None) -> Any:
+def conditions(
+    model: Model,
+    seeds: range,
+    *,
+    classes: str | None = None,
+    cond: str | None = None,
+    energy: str | None = None,
+) -> Any:
     """One condition a sample, or None if the model takes none.
 
     Args:
         model: Whose conditions.
-        count: Number of samples.
+        seeds: One a sample.
         classes: ``--class``.
         cond: ``--cond``.
+        energy: ``--energy``.
 
     Returns:
-        A tensor with first axis `count`, or None.
+        A tensor with one row a seed, or None.
 
     Raises:
         DataError: If the model does not take what was given.
     """
-    if classes is not None and cond is not None:
-        raise DataError("both classes and conditions", where="--class, --cond", hint="give one")
+    count, given = len(seeds), {"--class": classes, "--cond": cond, "--energy": energy}
+    named = [option for option, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise DataError("more than one kind of condition", where=", ".join(named), hint="give one")
     if cond is not None:
         return _values(cond, count)
+    if model.energies is not None and classes is None:
+        return _incident(model, seeds, energy)
+    if energy is not None:
+        raise DataError(
+            "this model does not make showers", where="--energy", hint="leave the option out"
+        )
     if model.classes is None:
         if classes is not None:
             raise DataError(
@@ -171,6 +187,17 @@ def conditions(model: Model, count: int, classes: str | None, cond: str | None) 
 
     chosen = _labels(classes, model) if classes else list(range(model.classes.count))
     return torch.tensor([chosen[i % len(chosen)] for i in range(count)])
+
+
+def _incident(model: Model, seeds: range, energy: str | None) -> Any:
+    import torch
+
+    from hasten.data.conditions import conditions_from
+    from hasten.tuning.seeds import drawn_conditions
+
+    if energy is None:
+        return drawn_conditions(model)(seeds)
+    return torch.from_numpy(conditions_from(energy, len(seeds)))
 
 
 def _labels(text: str, model: Model) -> list[int]:
