@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
+
+import numpy as np
 
 from hasten.core.plan import Plan
 from hasten.errors import RunError
@@ -137,6 +139,19 @@ def timed(arm: dict[str, Any], ratio: SpeedRatio) -> dict[str, Any]:
             list(pair) for pair in zip(ratio.seconds_a.raw, ratio.seconds_b.raw, strict=True)
         ],
     }
+
+
+def in_seconds(baseline: dict[str, Any], arms: Sequence[dict[str, Any]]) -> None:
+    """State the times of arms in seconds such that they agree with their speed-ups.
+
+    Each arm was timed in pairs with the baseline, at another moment of the machine. What such pairs
+    know is their ratio; seconds of different pairs say little about each other. So the baseline's
+    time is the median of all its readings, and an arm's is that over the arm's own ratio.
+    """
+    readings = [before for arm in arms for before, _ in arm["pairs"]]
+    baseline["seconds_per_sample"] = float(np.median(readings))
+    for arm in arms:
+        arm["seconds_per_sample"] = baseline["seconds_per_sample"] / arm["speedup"]
 
 
 def interval(ratio: SpeedRatio) -> dict[str, Any]:

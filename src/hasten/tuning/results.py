@@ -18,7 +18,16 @@ from hasten.recipe import Recipe
 from hasten.tuning.contest import looks
 from hasten.tuning.folder import versions
 from hasten.tuning.newton import mean_error
-from hasten.tuning.outcome import RESULT, SCHEMA, Outcome, arm_facts, interval, sentence, timed
+from hasten.tuning.outcome import (
+    RESULT,
+    SCHEMA,
+    Outcome,
+    arm_facts,
+    in_seconds,
+    interval,
+    sentence,
+    timed,
+)
 from hasten.tuning.seeds import stream
 from hasten.tuning.space import Scored
 from hasten.tuning.stages import Judging
@@ -164,7 +173,7 @@ class Results:
         if best is not None:
             best = timed(best, self._compare(self.baseline, best))
             best["recipe_file"] = "best.toml"
-            self.baseline["seconds_per_sample"] = float(np.median([a for a, _ in best["pairs"]]))
+            in_seconds(self.baseline, [arm for arm in (fewer, best) if arm is not None])
             if fewer is not None and fewer["fingerprint"] != best["fingerprint"]:
                 over = interval(self._compare(fewer, best))
         self.baseline |= {"speedup": 1.0, "recipe_file": "baseline.toml"}
