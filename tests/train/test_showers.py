@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hasten.adapters.card import load_bundle
+from hasten.adapters.showers import LayerEnergies, Showers, layer_sums
+from hasten.data.geometry import SIW
+from hasten.data.showers import Showers as Data
+from hasten.data.showers import load_showers, save_showers
+from hasten.errors import DataError, ModelError
+from hasten.loading import load
+from hasten.solvers import stock_plan
+from hasten.solvers.loop import sample
+from hasten.train.run import train_config
+from hasten.train.showers import cell_codec, cell_source
+
+CELLS = """
+name = "tiny"
+kind = "shower"
+shape = [45, 16, 9]
+process = {name = "edm"}
+prediction = {name = "raw", sigma_data = 1.0}
+call = {cond = "cond"}
+energies = {low = 1000.0, high = 10000.0}
+codec = {name = "showers", layers = "layers.toml", soft = 1.0, gap = 1.0}
+reference = {speed = {solver = "euler", grid = "karras", steps = 4}}
+[net]
+factory = "calodit"
+shape = [45, 16, 9]
+patch = [9, 16, 3]
+width = 8
+depth = 1
+heads = 1
+[train]
+samples = 32
+batch = 8
+every = 1
+noise = [-0.6, 1.2]
+"""
+LAYERS = """
+name = "layers"
+kind = "layers"
+shape = [46]
+process = {name = "edm"}
+prediction = {name = "raw", sigma_data = 1.0}
+call = {cond = "cond"}
+energies = {low = 1000.0, high = 10000.0}
+reference = {speed = {solver = "dpmpp_2m", grid = "karras", steps = 4}}
+net = {factory = "layers", numbers = 46, width = 8, depth = 1}
+[train]
+samples = 32
+batch = 8
+every = 2
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    incident = np.exp(rng.uniform(np.log(1e3), np.log(1e4), 60)).astype(np.float32)
+    cells = rng.dirichlet(np.full(SIW.cells, 0.02), 60) * incident[:, None]
+    cells[cells < SIW.threshold] = 0
+    data = Data(incident, cells.astype(np.float32), SIW, "made up")
+    save_showers(tmp_path / "data.h5", data)
+    (tmp_path / "cells.toml").write_text(CELLS)
+    (tmp_path / "layers.toml").write_text(LAYERS)
+    return tmp_path
+
+
+def test_both_models_are_trained_and_load_as_one(place: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    state = train_config(
+        place / "cells.toml",
+        place / "data.h5",
+        place / "run",
+        progress=lambda *now: seen.append(now[:2]),
+    )
+    assert state.step == 4
+    assert seen == [(16, 32), (32, 32), (8, 32), (16, 32), (24, 32), (32, 32)]
+    model = load(place / "run" / "model")
+    codec = model.codec
+    assert isinstance(codec, Showers)
+    assert isinstance(codec.layers.codec, LayerEnergies)
+    assert codec.geometry == SIW
+    assert codec.plan.nfe == 4
+    incident = torch.tensor([2e3, 9e3])
+    found = sample(model, stock_plan(model.process, "euler", "karras", 2), [0, 1], incident)
+    assert found.shape == (2, SIW.cells)
+    assert ((found == 0) | (found >= SIW.threshold * (1 - 1e-5))).all()
+    assert 0.5 < float((found.sum(1) / incident).mean()) < 1.5
+
+
+def test_the_cells_numbers_are_standard(place: Path) -> None:
+    train_config(place / "cells.toml", place / "data.h5", place / "run")
+    data = load_showers(place / "data.h5", split="train")
+    cells, incident = torch.from_numpy(data.cells), torch.from_numpy(data.energies)
+    layers = load_bundle(place / "run" / "model" / "layers")
+    inner = layers.codec
+    assert isinstance(inner, LayerEnergies)
+    codec = cell_codec(cells, SIW, layers, inner.scale)
+    clean, told = cell_source(codec, cells, incident).draw(
+        torch.arange(len(cells)), torch.Generator().manual_seed(0)
+    )
+    assert float(clean.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(clean.std()) == pytest.approx(1, abs=1e-3)
+    assert told is not None
+    # turning a shower leaves the sums of its layers, which is all the net is told
+    back = codec.decode(clean, told)
+    torch.testing.assert_close(layer_sums(back, SIW), layer_sums(cells, SIW), rtol=1e-3, atol=1e-2)
+
+
+def test_a_training_without_minutes_stops_between_the_models_and_goes_on(place: Path) -> None:
+    out = place / "run"
+    train_config(place / "cells.toml", place / "data.h5", out, minutes=0)
+    assert not (out / "model" / "layers").exists()
+    before = load_bundle(out / "layers" / "model").codec
+    state = train_config(place / "cells.toml", place / "data.h5", out)
+    assert state.step == 4
+    after = load_bundle(out / "model" / "layers").codec
+    assert repr(after) == repr(before)  # the numbers it began with
+    assert load_bundle(out / "model" / "layers").card["training"]["seen"] == 32
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "error", "says"),
+    [
+        ("cells.toml", "high = 10000.0", "high = 5000.0", DataError, "trained from 1000 to 5000"),
+        ("cells.toml", "energies = {low = 1000.0, high = 10000.0}", "", ModelError, "which energ"),
+        ("cells.toml", ", soft = 1.0", "", ModelError, "lacks 'soft'"),
+        ("cells.toml", 'kind = "shower"', 'kind = "layers"', ModelError, "cannot be trained"),
+        ("layers.toml", "samples = 32", "", ModelError, "samples"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_in_words(
+    place: Path, file: str, old: str, new: str, error: type[Exception], says: str
+) -> None:
+    path = place / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(error, match=says):
+        train_config(place / "cells.toml", place / "data.h5", place / "run")
+    assert not (place / "run" / "model").exists()
