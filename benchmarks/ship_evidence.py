@@ -40,7 +40,7 @@ def main() -> None:
     model = load(given.model)
     folder = Path(str(model.card["folder"])) / "evidence"
     folder.mkdir(exist_ok=True)
-    standard = settle(model, None, None, lambda: torch.empty(0))
+    standard = settle(model, None, None, lambda: (torch.empty(0), None))
     court = Court(standard.features, standard.reference, drawn_conditions(model), CHUNK, (folder,))
     arms = (baseline(model), Recipe(converged_plan(model.process)))
     streams = (

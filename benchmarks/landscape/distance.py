@@ -61,7 +61,7 @@ class Bench:
         """The bench of a model; features are kept in the folder."""
         model = hasten.load(name)
         model.net.to(device)
-        standard = settle(model, None, None, lambda: torch.empty(0))
+        standard = settle(model, None, None, lambda: (torch.empty(0), None))
         court = Court(
             standard.features,
             standard.reference,

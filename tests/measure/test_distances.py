@@ -225,7 +225,7 @@ def test_a_reference_is_made_from_samples_alone(tmp_path: Path) -> None:
         one, other = getattr(made, field.name), getattr(again, field.name)
         assert np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
     assert [p.name for p in path.parent.iterdir()] == [path.name]
-    found = measure_quality(Flat((3,)), points[:600] + 0.5, again, labels=torch.zeros(600))
+    found = measure_quality(Flat((3,)), points[:600] + 0.5, again, cond=torch.zeros(600))
     assert found.distance.value == pytest.approx(0.75, rel=0.15)
     assert found.accuracy is None  # plain values do not classify
     assert found.to_dict()["distance"]["context"]["metric"] == "values 3"

@@ -14,6 +14,7 @@ from hasten.measure.features import (
     JudgeFeatures,
     Projected,
     RandomConv,
+    Reading,
     default_features,
 )
 
@@ -61,6 +62,23 @@ def test_batches_do_not_matter() -> None:
     many = images(300, size=8)
     seen = RandomConv(1)(many)
     torch.testing.assert_close(seen[256:], RandomConv(1)(many[256:]), rtol=1e-5, atol=1e-6)
+
+
+def test_conditions_go_with_their_samples() -> None:
+    class Echo(Features):
+        name, dims = "echo", 1
+
+        def look(self, samples: Tensor, cond: Tensor | None = None) -> Reading:
+            assert cond is not None
+            return Reading(samples.flatten(1)[:, :1] - cond[:, None], None)
+
+    first = torch.arange(600.0)
+    samples = first[:, None].expand(-1, 3)
+    assert not Echo()(samples, first).any()  # batches are cut alike
+    assert not Projected.fit(Echo(), samples, 1, cond=first)(samples, first).any()
+    with pytest.raises(DataError, match="600 samples but 599 conditions"):
+        Echo().read(samples, first[:-1])
+    torch.testing.assert_close(Flat((3,))(samples, first), Flat((3,))(samples))
 
 
 def test_a_judge_of_another_make_is_refused() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from hasten.errors import BudgetError, ModelError
 from hasten.loading import load
@@ -75,13 +76,17 @@ def test_settings_without_sense_are_refused(wrong: dict[str, Any]) -> None:
     assert caught.value.hint
 
 
+def nothing() -> tuple[Tensor, None]:
+    return torch.empty(0), None
+
+
 def test_without_data_the_models_own_samples_stand_in_and_it_is_said() -> None:
     model = mixture_model()
     torch.manual_seed(0)
-    found = settle(model, None, None, lambda: torch.randn(500, 2))
+    found = settle(model, None, None, lambda: (torch.randn(500, 2), None))
     assert found.against == "own"
     assert "own" in found.reference.data
-    found = settle(model, None, torch.randn(500, 2), lambda: torch.empty(0))
+    found = settle(model, None, torch.randn(500, 2), nothing)
     assert found.against == "data"
     assert "500" in found.reference.data
     assert found.scout is found.reference
@@ -89,16 +94,16 @@ def test_without_data_the_models_own_samples_stand_in_and_it_is_said() -> None:
 
 def test_the_search_sees_other_real_samples_than_the_verdicts() -> None:
     model, real = mixture_model(), torch.randn(ENOUGH, 2)
-    found = settle(model, None, real, lambda: torch.empty(0))
+    found = settle(model, None, real, nothing)
     assert found.reference.count == found.scout.count == ENOUGH // 2
     assert found.reference.fingerprint() != found.scout.fingerprint()
     assert found.reference.just_visible == found.scout.just_visible
     seen = torch.cat([torch.from_numpy(r.features) for r in (found.reference, found.scout)])
     assert len(seen.unique(dim=0)) == len(seen)
-    whole = settle(model, None, real, lambda: torch.empty(0), split=False)
+    whole = settle(model, None, real, nothing, split=False)
     assert whole.scout is whole.reference
     assert whole.reference.count == ENOUGH
-    bundled = settle(load("fashion-uvit"), None, None, lambda: torch.empty(0))
+    bundled = settle(load("fashion-uvit"), None, None, nothing)
     assert "train" in bundled.scout.data
     assert "test" in bundled.reference.data
     assert bundled.scout.metric == bundled.reference.metric

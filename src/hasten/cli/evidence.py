@@ -68,9 +68,10 @@ class Evidence:
         from hasten.tuning.standard import settle
         from hasten.tuning.teacher import converged_plan
 
-        def own() -> Tensor:
+        def own() -> tuple[Tensor, Tensor | None]:
             exact = Recipe(plan=converged_plan(self.net.process))
-            return self.draw(exact, self.seeds("own", max(self.n, _OWN)), "own converged samples")
+            seeds = self.seeds("own", max(self.n, _OWN))
+            return self.draw(exact, seeds, "own converged samples"), self.conditions(seeds)
 
         found = settle(self.net, self.judge, self.reference, own, split=False)
         return found.features, found.reference, found.against
@@ -98,14 +99,14 @@ class Evidence:
         from hasten.measure.quality import measure_quality
 
         features, real, against = self.court
-        labels = self.conditions(self.seeds("quality", self.n))
-        found = measure_quality(features, self.judged(recipe, "sampling"), real, labels)
+        cond = self.conditions(self.seeds("quality", self.n))
+        found = measure_quality(features, self.judged(recipe, "sampling"), real, cond)
         return {**found.to_dict(), "against": against}
 
     def features(self, recipe: Recipe, text: str) -> tuple[Tensor, NDArray[Any] | Tensor]:
         """Samples, and what the judge's features say of them."""
         samples = self.judged(recipe, text)
-        return samples, self.court[0](samples)
+        return samples, self.court[0](samples, self.conditions(self.seeds("quality", self.n)))
 
     def seconds(self, recipe: Recipe, batch: int, repeats: int) -> dict[str, Any]:
         """Seconds a sample."""

@@ -73,3 +73,24 @@ class Smear:
         generator = torch.Generator().manual_seed(self.seed)
         noise = torch.randn(samples.shape, generator=generator).to(samples)
         return samples * (1 + self.share * noise)
+
+
+@final
+@dataclass(frozen=True)
+class Shift:
+    """Every number times the same factor: an error of a detector's energy scale.
+
+    Attributes:
+        share: What the factor has above 1.
+    """
+
+    share: float = 0.01
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.share:+.0%} shift"
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        """Shifted samples [n, ...]."""
+        return samples * (1 + self.share)

@@ -5,11 +5,13 @@
     RandomConv        fixed random convolutions; nothing to download
     Flat              the sample's own numbers
     Projected         leading principal components of any of these, fixed on real data
+    ShowerFeatures    showers given their incident energy; in `measure.physics.features`
 
 No set divides by the standard deviation of single features: units that hardly ever fire would
 become heavy-tailed giants. Whitening, where asked for, is along leading principal components of the
 real data.
 """
+# ruff: noqa: ARG002 (an override says what its base says)
 
 from __future__ import annotations
 
@@ -57,31 +59,42 @@ class Features(abc.ABC):
     dims: int
 
     @abc.abstractmethod
-    def look(self, samples: Tensor) -> Reading:
-        """One batch of samples [b, ...] in float32."""
+    def look(self, samples: Tensor, cond: Tensor | None = None) -> Reading:
+        """One batch of samples [b, ...] in float32, and the conditions [b, ...] they answer."""
 
-    def read(self, samples: Tensor) -> Reading:
+    def read(self, samples: Tensor, cond: Tensor | None = None) -> Reading:
         """All samples [n, ...], in batches; bytes are taken as shares of 255.
 
+        Args:
+            samples: What a sampler returned, or data.
+            cond: What was asked for, a row a sample: incident energies, classes. Feature sets that
+                need none ignore it.
+
         Raises:
-            DataError: If there is none or their shape is not the one these features know.
+            DataError: If there is none, their shape is not the one these features know, or
+                conditions are missing or not as many.
         """
         if samples.ndim < 2 or not len(samples):
             raise DataError(
                 f"samples must be [n, ...], got {tuple(samples.shape)}", where=self.name
             )
+        if cond is not None and len(cond) != len(samples):
+            raise DataError(f"{len(samples)} samples but {len(cond)} conditions", where=self.name)
         parts = []
         with torch.inference_mode():
-            for batch in torch.split(samples, BATCH):
+            for first in range(0, len(samples), BATCH):
+                batch, given = samples[first : first + BATCH], None
                 unit = batch.float() / 255 if batch.dtype == torch.uint8 else batch.float()
-                parts.append(self.look(unit))
+                if cond is not None:
+                    given = cond[first : first + BATCH]
+                parts.append(self.look(unit, given))
         features = torch.cat([part.features.float().cpu() for part in parts])
         logits = [part.logits.float().cpu() for part in parts if part.logits is not None]
         return Reading(features, torch.cat(logits) if logits else None)
 
-    def __call__(self, samples: Tensor) -> Tensor:
+    def __call__(self, samples: Tensor, cond: Tensor | None = None) -> Tensor:
         """The features alone, [n, dims]."""
-        return self.read(samples).features
+        return self.read(samples, cond).features
 
 
 @final
@@ -106,7 +119,7 @@ class JudgeFeatures(Features):
         self.name, self.dims = name, widths[-1] if dims is None else dims
         self.device = next((p.device for p in self.net.parameters()), torch.device("cpu"))
 
-    def look(self, samples: Tensor) -> Reading:
+    def look(self, samples: Tensor, cond: Tensor | None = None) -> Reading:
         """The last hidden layer and the logits."""
         out = self.net(samples.to(self.device))
         if not (
@@ -128,7 +141,7 @@ class Flat(Features):
         self.shape, self.dims = tuple(shape), math.prod(shape)
         self.name = f"values {'x'.join(map(str, shape))}"
 
-    def look(self, samples: Tensor) -> Reading:
+    def look(self, samples: Tensor, cond: Tensor | None = None) -> Reading:
         """All values."""
         _check_shape(samples, self.shape, self.name)
         return Reading(samples.flatten(1), None)
@@ -163,7 +176,7 @@ class RandomConv(Features):
             self.weights.append(torch.from_numpy(values).float().reshape(width, inputs, 3, 3))
             inputs = width
 
-    def look(self, samples: Tensor) -> Reading:
+    def look(self, samples: Tensor, cond: Tensor | None = None) -> Reading:
         """Means and root mean squares of all channels."""
         if samples.ndim != 4 or samples.shape[1] != self.channels or min(samples.shape[2:]) < 4:
             raise DataError(
@@ -208,7 +221,7 @@ class EfficientNetLite(Features):
         """Whether both packages can be found; imports nothing."""
         return all(importlib.util.find_spec(name) for name in cls.packages)
 
-    def look(self, samples: Tensor) -> Reading:
+    def look(self, samples: Tensor, cond: Tensor | None = None) -> Reading:
         """Pooled features."""
         if samples.ndim != 4 or samples.shape[1] not in (1, 3):
             raise DataError(
@@ -241,7 +254,15 @@ class Projected(Features):
         self.name = name or f"{inner.name}, {self.dims} components"
 
     @classmethod
-    def fit(cls, inner: Features, real: Tensor, dims: int, *, whiten: bool = False) -> Projected:
+    def fit(
+        cls,
+        inner: Features,
+        real: Tensor,
+        dims: int,
+        *,
+        whiten: bool = False,
+        cond: Tensor | None = None,
+    ) -> Projected:
         """Leading principal components of the features of real samples [n, ...].
 
         Args:
@@ -251,11 +272,12 @@ class Projected(Features):
             whiten: Scale each component to unit variance on the real samples. Only leading
                 components should be: directions without variance would otherwise become noise of
                 full size.
+            cond: Conditions of the real samples, where the inner features need them.
 
         Raises:
             BudgetError: If there are too few samples.
         """
-        seen = inner(real).double()
+        seen = inner(real, cond).double()
         dims = min(dims, seen.shape[1])
         if len(seen) < 2 * dims:
             raise BudgetError(
@@ -310,9 +332,9 @@ class Projected(Features):
             )
         return cls(inner, mean, axes, facts["name"])
 
-    def look(self, samples: Tensor) -> Reading:
+    def look(self, samples: Tensor, cond: Tensor | None = None) -> Reading:
         """The inner features along the axes."""
-        reading = self.inner.look(samples)
+        reading = self.inner.look(samples, cond)
         features = (reading.features.float().cpu() - self.mean) @ self.axes
         return Reading(features, reading.logits)
 

@@ -151,6 +151,8 @@ def make_reference(
     degradation: str = "",
     train: Tensor | None = None,
     keep: int = KEPT,
+    cond: Tensor | None = None,
+    train_cond: Tensor | None = None,
 ) -> Reference:
     """Everything a judge needs to know about real data, from the samples themselves.
 
@@ -162,19 +164,21 @@ def make_reference(
         degradation: Its name, for people.
         train: Training data, for the floor row.
         keep: How many real samples to keep for neighbours.
+        cond: Conditions of the held-out samples, where the features need them.
+        train_cond: Conditions of the training data.
 
     Raises:
         BudgetError: If there are too few samples.
     """
-    seen = features(held_out)
+    seen = features(held_out, cond)
     found: dict[str, Any] = {"degradation": degradation}
     if degrade is not None:
-        found["just_visible"] = just_visible(seen, features(degrade(held_out))).corrected
+        found["just_visible"] = just_visible(seen, features(degrade(held_out), cond)).corrected
     reference = Reference.of(seen, features.name, data=data, keep=keep, **found)
     if train is None:
         return reference
-    floor = {"training data": frechet(features(train), reference, "training data").measurement()}
-    return dataclasses.replace(reference, floor=floor)
+    floor = frechet(features(train, train_cond), reference, "training data").measurement()
+    return dataclasses.replace(reference, floor={"training data": floor})
 
 
 @final
@@ -202,9 +206,15 @@ class Quality(Record):
 
 
 def measure_quality(
-    features: Features, samples: Tensor, reference: Reference, labels: Tensor | None = None
+    features: Features, samples: Tensor, reference: Reference, cond: Tensor | None = None
 ) -> Quality:
-    """Every figure of `Quality` from decoded samples [n, ...] and the classes asked for, if any.
+    """Every figure of `Quality` from decoded samples [n, ...].
+
+    Args:
+        features: Those of the reference.
+        samples: What is judged.
+        reference: Real samples.
+        cond: What was asked for; classes, where the features are a classifier's.
 
     Raises:
         DataError: If the reference was made with other features.
@@ -216,7 +226,7 @@ def measure_quality(
             where=reference.data,
             hint="use the features the reference names, or make a new reference",
         )
-    seen, logits = features.read(samples)
+    seen, logits = features.read(samples, cond)
     density, coverage = density_coverage(seen, reference)
     return Quality(
         metric=reference.metric,
@@ -224,6 +234,6 @@ def measure_quality(
         kernel=kid(seen, reference),
         density=density,
         coverage=coverage,
-        accuracy=None if logits is None or labels is None else accuracy(logits, labels),
+        accuracy=None if logits is None or cond is None else accuracy(logits, cond),
         floor=reference.floor,
     )

@@ -84,7 +84,8 @@ class Court:
         parts = []
         for first in range(0, len(seeds), self.batch):
             some = seeds[first : first + self.batch]
-            parts.append(self.features.read(sampler(some, self.conditions(some))))
+            cond = self.conditions(some)
+            parts.append(self.features.read(sampler(some, cond), cond))
         arrays = {"features": torch.cat([part.features for part in parts])}
         logits = [part.logits for part in parts if part.logits is not None]
         if logits:

@@ -85,7 +85,7 @@ def settle(
     model: Model,
     judge: str | None,
     reference: str | Path | Tensor | None,
-    own: Callable[[], Tensor],
+    own: Callable[[], tuple[Tensor, Tensor | None]],
     *,
     split: bool = True,
 ) -> Standard:
@@ -95,7 +95,7 @@ def settle(
         model: What is judged.
         judge: Name or folder of a judge; None takes the card's.
         reference: The user's data; None takes the judge's.
-        own: Draws the model's own converged samples, if nothing else is there.
+        own: Draws the model's own converged samples and their conditions, if nothing else is there.
         split: Whether a search shall have real samples of its own.
 
     Raises:
@@ -105,9 +105,9 @@ def settle(
     folder = find_judge(model, judge)
     if folder is not None and reference is None:
         return _published(folder)
-    against, (real, title) = "data", (torch.empty(0), "")
+    against, cond = "data", None
     if reference is None:
-        real = own()
+        real, cond = own()
         against, title = "own", f"{model.name}'s own converged samples, {len(real):,}"
     elif isinstance(reference, Tensor):
         real, title = reference, f"given samples, {len(reference):,}"
@@ -115,11 +115,17 @@ def settle(
         real, title = real_samples(reference)
     features = default_features(real) if folder is None else _features(folder)
     if not split or len(real) < ENOUGH:
-        found = _reference(model, features, real, title)
+        found = _reference(model, features, real, cond, title)
         return Standard(features, found, found, against)
     order = torch.from_numpy(scattered(len(real)))
     halves = [
-        _reference(model, features, real[part], f"{title}, {which} half")
+        _reference(
+            model,
+            features,
+            real[part],
+            None if cond is None else cond[part],
+            f"{title}, {which} half",
+        )
         for which, part in zip(("one", "the other"), order.tensor_split(2), strict=True)
     ]
     return _standard(features, halves[0], halves[1], against)
@@ -143,12 +149,16 @@ def _features(folder: Path) -> Features:
     return JudgeFeatures(load_judge(folder), name)
 
 
-def _reference(model: Model, features: Features, real: Tensor, title: str) -> Reference:
+def _reference(
+    model: Model, features: Features, real: Tensor, cond: Tensor | None, title: str
+) -> Reference:
     images = model.kind == "image" and real.ndim == 4
     degrade = Blur() if images else Smear() if model.kind == "shower" else Smear(0.2)
     unit = real.float() / 255 if real.dtype == torch.uint8 else real.float()
     if not len(unit):
         raise DataError("no reference samples", where=title)
-    found = make_reference(features, unit, data=title, degrade=degrade, degradation=degrade.name)
+    found = make_reference(
+        features, unit, data=title, degrade=degrade, degradation=degrade.name, cond=cond
+    )
     # with few samples the corrected distance of slightly damaged data can fall below zero
     return dataclasses.replace(found, just_visible=max(found.just_visible, 0.0))

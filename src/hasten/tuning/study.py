@@ -156,11 +156,11 @@ class Study:
             tuple(folders),
         )
 
-    def _own(self) -> Tensor:
-        """The model's own converged samples, from seeds no arm is sampled with."""
+    def _own(self) -> tuple[Tensor, Tensor | None]:
+        """The model's own converged samples and conditions, from seeds no arm is sampled with."""
         path = self.folder.cache / "own.npz"
+        seeds = stream(self.settings.seed, "reference", OWN_SAMPLES)
         if not path.exists():
-            seeds = stream(self.settings.seed, "reference", OWN_SAMPLES)
             parts = []
             for first in range(0, len(seeds), CHUNK):
                 self.progress("reference", first / len(seeds), "the model's own converged samples")
@@ -171,7 +171,7 @@ class Study:
                 )
             self.folder.write_arrays("cache/own.npz", {"samples": torch.cat(parts).cpu().numpy()})
         with np.load(path) as file:
-            return torch.from_numpy(file["samples"])
+            return torch.from_numpy(file["samples"]), self.conditions(seeds)
 
     # ---------------------------------------------------------------------------------- the search
 
