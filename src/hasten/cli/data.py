@@ -76,15 +76,16 @@ def convert(
         "rows": rows,
         "geometry": geometry,
         "axes": axes.value if axes else None,
-        "scale": scale,
-        "energy_scale": energy_scale,
+        "scale": None if scale == 1 else scale,
+        "energy_scale": None if energy_scale == 1 else energy_scale,
     }
+    given = {option: value for option, value in asked.items() if value is not None}
     if holds_showers(source):
         _refuse("showers", {"name": name})
         part = split.value if split else None
-        showers.convert(source, out, split=part, **asked)
+        showers.convert(source, out, split=part, **given)
         return
-    _refuse("images", asked)
+    _refuse("images", given)
     if split is Part.VALID:
         raise DataError("images have no valid part", where=str(source), hint="train or test")
     images: Literal["train", "test"] = "train" if split is Part.TRAIN else "test"
@@ -141,7 +142,7 @@ def info(
 
 def _refuse(kind: str, options: dict[str, Any]) -> None:
     """Options that mean nothing for this kind of data are refused, not ignored."""
-    given = [name for name, value in options.items() if value not in (None, 1.0)]
+    given = [name for name, value in options.items() if value is not None]
     if given:
         option = f"--{given[0].replace('_', '-')}"
         raise DataError(f"{option} means nothing for {kind}", hint="leave it out")

@@ -47,7 +47,7 @@ def conditions_from(
     if listed is not None:
         return np.resize(listed, count)
     path = Path(source).expanduser()
-    if not path.exists():
+    if not str(source).strip() or not path.exists():
         raise DataError(
             f"'{source}' is neither a list of energies nor a file that is there",
             hint="give GeV separated by commas, such as 1,10,100, or a file of showers",
