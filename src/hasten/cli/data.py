@@ -1,25 +1,27 @@
-"""``hasten data``: bringing, converting and looking at sets of images."""
+"""``hasten data``: bringing, converting and looking at sets of images and showers."""
 
 from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hasten.cli import choices, talk
+from hasten.cli import choices, showers, talk
+from hasten.errors import DataError
 
 if TYPE_CHECKING:
     from hasten.data.images import Images
 
-app = typer.Typer(no_args_is_help=True, help="Fetch, convert and look at images.")
+app = typer.Typer(no_args_is_help=True, help="Fetch, convert and look at data.")
 
 
 class Part(enum.StrEnum):
     """A part of a data set."""
 
     TRAIN = "train"
+    VALID = "valid"
     TEST = "test"
 
 
@@ -45,23 +47,54 @@ def fetch(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Images in any readable form.")],
-    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="An empty folder for the shards.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="Images or showers in any readable form.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="Images: an empty folder for the shards. Showers: an .h5 or .npz file.",
+        ),
+    ],
     name: Annotated[
         str | None,
-        typer.Option(help="First part of the files' names.", show_default=False),
+        typer.Option(help="Images: first part of the files' names.", show_default=False),
     ] = None,
     split: Annotated[Part | None, typer.Option(help="Only this part.", show_default=False)] = None,
+    rows: showers.Rows = None,
+    geometry: showers.GeometryName = None,
+    axes: showers.AxesName = None,
+    scale: showers.Scale = 1.0,
+    energy_scale: showers.EnergyScale = 1.0,
 ) -> None:
-    """Write images as lossless .npz shards of at most 45 MiB."""
+    """Write images as lossless .npz shards of at most 45 MiB, showers as one CaloChallenge file."""
     from hasten.data.convert import convert as write
+    from hasten.data.showers import holds_showers
 
+    asked = {
+        "rows": rows,
+        "geometry": geometry,
+        "axes": axes.value if axes else None,
+        "scale": None if scale == 1 else scale,
+        "energy_scale": None if energy_scale == 1 else energy_scale,
+    }
+    given = {option: value for option, value in asked.items() if value is not None}
+    if holds_showers(source):
+        _refuse("showers", {"name": name})
+        part = split.value if split else None
+        showers.convert(source, out, split=part, **given)
+        return
+    _refuse("images", given)
+    if split is Part.VALID:
+        raise DataError("images have no valid part", where=str(source), hint="train or test")
+    images: Literal["train", "test"] = "train" if split is Part.TRAIN else "test"
     with talk.progress("converting") as advance:
         paths = write(
             source,
             out,
             name=name,
-            split=split.value if split else None,
+            split=images if split else None,
             progress=lambda file, done, total: advance(done, total, file),
         )
     for path in paths:
@@ -70,11 +103,21 @@ def convert(
 
 @app.command()
 def info(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Images in any readable form.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Images or showers in any readable form.")
+    ],
+    geometry: showers.GeometryName = None,
+    axes: showers.AxesName = None,
     form: choices.Output = talk.Format.TABLE,
 ) -> None:
-    """Show what a set of images holds."""
+    """Show what a set of images or showers holds."""
     from hasten.data.images import load_images, splits_of
+    from hasten.data.showers import holds_showers
+
+    if holds_showers(path):
+        showers.info(path, geometry, axes, form)
+        return
+    _refuse("images", {"geometry": geometry, "axes": axes})
 
     parts = splits_of(path) if path.exists() else (None,)
     found = [_part(load_images(path, part), part or "all") for part in parts]
@@ -95,6 +138,14 @@ def info(
             for f in found
         ],
     )
+
+
+def _refuse(kind: str, options: dict[str, Any]) -> None:
+    """Options that mean nothing for this kind of data are refused, not ignored."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        option = f"--{given[0].replace('_', '-')}"
+        raise DataError(f"{option} means nothing for {kind}", hint="leave it out")
 
 
 def _part(images: Images, name: str) -> dict[str, Any]:

@@ -47,13 +47,13 @@ def conditions_from(
     if listed is not None:
         return np.resize(listed, count)
     path = Path(source).expanduser()
-    if not path.exists():
+    if not str(source).strip() or not path.exists():
         raise DataError(
             f"'{source}' is neither a list of energies nor a file that is there",
             hint="give GeV separated by commas, such as 1,10,100, or a file of showers",
         )
     energies = energies_of([run for run, _ in find_runs(path, split)], energy_scale)
-    warn_of_units(energy_advice(energies), str(path))
+    warn_of_units(energy_advice(energies, energy_scale), str(path))
     if len(energies) < count:
         raise DataError(
             f"it has {len(energies):,} incident energies, {count:,} are needed",

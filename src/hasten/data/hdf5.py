@@ -199,7 +199,7 @@ def _refusal(file: Path, error: OSError) -> DataError:
     said = str(error)
     if isinstance(error, PermissionError):
         return DataError("it may not be read", where=str(file), hint="check its permissions")
-    if "lock" in said:
+    if isinstance(error, BlockingIOError) or "unable to lock" in said:
         return DataError(
             f"it is locked ({said})", where=str(file), hint="wait until whoever writes it is done"
         )

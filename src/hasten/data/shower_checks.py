@@ -79,62 +79,67 @@ def _refuse(
 
 
 def unit_advice(
-    energies: NDArray[Any], totals: NDArray[Any], geometry: Geometry
-) -> tuple[str, ...]:
-    """What is odd about the units of showers, and what would set it right; empty if nothing is.
+    energies: NDArray[Any],
+    totals: NDArray[Any],
+    geometry: Geometry,
+    scale: float = 1.0,
+    energy_scale: float = 1.0,
+) -> str | None:
+    """What is odd about the units of showers, and what would set it right; None if nothing is.
 
     Args:
         energies: Incident energies [n], MeV.
         totals: Energy read out in all cells [n], MeV.
         geometry: Of the showers; its `share` tells deposits that were not divided by it.
+        scale: Factor that the cells were multiplied by already.
+        energy_scale: The same for incident energies.
     """
     response = float(np.median(totals / energies)) if len(energies) else 0.0
-    said = []
-    if float(np.max(totals, initial=0.0)) == 0:
-        pass  # empty showers say nothing about units
-    elif response < LOWEST or response > HIGHEST:
-        read = f"the cells of a shower add up to {response:.3g} of its incident energy (median)"
-        if LOWEST <= response * 1000 <= HIGHEST:
-            said.append(f"{read}: cells look like GeV; scale=1000 (--scale 1000) makes them MeV")
-        elif LOWEST <= response / 1000 <= HIGHEST:
-            said.append(
-                f"{read}: incident energies look like GeV; energy_scale=1000 "
-                "(--energy-scale 1000) makes them MeV"
+    if not response:
+        return None  # empty showers say nothing about units
+    read = f"the cells of a shower add up to {response:.3g} of its incident energy (median)"
+    if LOWEST <= response <= HIGHEST:
+        if response < 0.1 and 0.3 < response / geometry.share < 1.5:
+            return (
+                f"{read}: they look like deposits not divided by the sampling fraction "
+                f"{geometry.share:g}, while the geometry {geometry.name} and its threshold are for "
+                f"divided ones; {_option('scale', scale / geometry.share)} divides them"
             )
-        else:
-            said.append(f"{read}, which neither MeV nor GeV explains")
-    elif response < 0.1 and 0.3 < response / geometry.share < 1.5:
-        said.append(
-            f"the cells of a shower add up to {response:.3g} of its incident energy (median): they "
-            f"look like deposits not divided by the sampling fraction {geometry.share:g}, while "
-            f"the geometry {geometry.name} and its threshold are for divided ones; "
-            f"scale={1 / geometry.share:.4g} (--scale {1 / geometry.share:.4g}) divides them"
-        )
-    return tuple(said) or energy_advice(energies)
+        return energy_advice(energies, energy_scale)
+    if LOWEST <= response * 1000 <= HIGHEST:
+        fit = _option("scale", scale * 1000)
+        return f"{read}: cells look like GeV; {fit} makes them MeV"
+    if LOWEST <= response / 1000 <= HIGHEST:
+        fit = _option("energy_scale", energy_scale * 1000)
+        return f"{read}: incident energies look like GeV; {fit} makes them MeV"
+    return f"{read}, which neither MeV nor GeV explains"
 
 
-def energy_advice(energies: NDArray[Any]) -> tuple[str, ...]:
-    """What is odd about the unit of incident energies [n] alone."""
+def energy_advice(energies: NDArray[Any], energy_scale: float = 1.0) -> str | None:
+    """What is odd about the unit of incident energies [n] alone; see `unit_advice`."""
     if not len(energies) or energies.min() >= GEV_BELOW or energies.max() >= GEV_UP_TO:
-        return ()
-    said = (
+        return None
+    return (
         f"incident energies from {energies.min():g} to {energies.max():g} MeV look like GeV; "
-        "energy_scale=1000 (--energy-scale 1000) makes them MeV, and if cells are in GeV too, "
-        "scale=1000 (--scale 1000) those"
+        f"{_option('energy_scale', energy_scale * 1000)} makes them MeV (if the cells are in GeV "
+        "too, scale does the same for them)"
     )
-    return (said,)
 
 
-def warn_of_units(advice: tuple[str, ...], where: str, depth: int = 3) -> None:
-    """Warn of what `unit_advice` found.
+def _option(name: str, value: float) -> str:
+    return f"{name}={value:.6g} (--{name.replace('_', '-')} {value:.6g})"
+
+
+def warn_of_units(advice: str | None, where: str, depth: int = 3) -> None:
+    """Warn of what `unit_advice` found, if anything.
 
     Args:
-        advice: The findings.
+        advice: The finding.
         where: The file.
         depth: How many calls above this one the user's line is.
     """
-    for each in advice:
-        warnings.warn(f"{where}: {each}", UnitWarning, stacklevel=depth)
+    if advice:
+        warnings.warn(f"{where}: {advice}", UnitWarning, stacklevel=depth)
 
 
 def warn_of_order(

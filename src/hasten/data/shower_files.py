@@ -22,7 +22,7 @@ from typing import Literal, final, get_args
 import numpy as np
 
 from hasten.data.geometry import Geometry
-from hasten.data.shower_checks import check_cells, check_energies, warn_of_order
+from hasten.data.shower_checks import check_cells, check_energies, unit_advice, warn_of_order
 from hasten.data.shower_runs import Floats, Run, bounds, cut, energies_of, scaled
 from hasten.data.shower_shapes import Axes, oriented, settle
 from hasten.data.stores import ENDINGS, HDF5_ENDINGS, Store, open_store
@@ -74,6 +74,11 @@ class ShowerFiles:
         starts = [len(self) * k // windows for k in range(windows)]
         pieces = [cut(self.runs, start, start + count // windows) for start in starts]
         return replace(self, runs=tuple(run for piece in pieces for run in piece))
+
+    def advice(self, energies: Floats, cells: Floats) -> str | None:
+        """What is odd about the units of some of them that were read (see `unit_advice`)."""
+        totals = cells.sum(axis=1, dtype=np.float64)
+        return unit_advice(energies, totals, self.geometry, self.scale, self.energy_scale)
 
     def energies(self) -> Floats:
         """Incident energies of all [n], MeV.

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hasten.data.geometry import Geometry
-from hasten.data.shower_checks import unit_advice
 from hasten.data.shower_files import ShowerFiles
 from hasten.data.stores import open_store
 
@@ -26,6 +25,7 @@ class Survey:
     Attributes:
         count: Showers.
         files: Files they are in.
+        split: Part of a data set that they are, if that is known.
         arrays: Shapes of the arrays in the first file.
         others: Names of what else is in it.
         form: Format, in words.
@@ -38,11 +38,12 @@ class Survey:
         spread: Standard deviation of the same.
         empty: Share of cells without energy.
         threshold: Smallest energy in a cell that is not empty, MeV; 0 if all are empty.
-        advice: What is odd about the units.
+        advice: What is odd about the units, if anything is.
     """
 
     count: int
     files: int
+    split: str | None
     arrays: dict[str, tuple[int, ...]]
     others: tuple[str, ...]
     form: str
@@ -55,7 +56,7 @@ class Survey:
     spread: float
     empty: float
     threshold: float
-    advice: tuple[str, ...]
+    advice: str | None
 
 
 def survey(files: ShowerFiles, look: int = _LOOK) -> Survey:
@@ -78,6 +79,7 @@ def survey(files: ShowerFiles, look: int = _LOOK) -> Survey:
     return Survey(
         count=len(files),
         files=len({run.file for run in files.runs}),
+        split=files.split,
         arrays=arrays,
         others=others,
         form=_form(files),
@@ -90,7 +92,7 @@ def survey(files: ShowerFiles, look: int = _LOOK) -> Survey:
         spread=float((totals / energies).std()),
         empty=1 - filled.size / cells.size,
         threshold=float(filled.min()) if filled.size else 0.0,
-        advice=unit_advice(energies, totals, files.geometry),
+        advice=files.advice(energies, cells),
     )
 
 

@@ -27,7 +27,6 @@ from hasten.data.shower_checks import (
     UnitWarning,
     check_cells,
     check_energies,
-    unit_advice,
     warn_of_units,
 )
 from hasten.data.shower_files import (
@@ -189,9 +188,8 @@ def load_showers(
         energy_scale=energy_scale,
     )
     energies, cells = files.read()
-    showers = Showers(energies, cells, files.geometry, files.name, files.split)
-    warn_of_units(unit_advice(energies, showers.totals, files.geometry), str(path))
-    return showers
+    warn_of_units(files.advice(energies, cells), str(path))
+    return Showers(energies, cells, files.geometry, files.name, files.split)
 
 
 def save_showers(
@@ -272,9 +270,7 @@ def convert_showers(
         scale=scale,
         energy_scale=energy_scale,
     )
-    energies, cells = files.spread(256).read()
-    advice = unit_advice(energies, cells.sum(axis=1, dtype=np.float64), files.geometry)
-    warn_of_units(advice, str(source))
+    warn_of_units(files.advice(*files.spread(256).read()), str(source))
     notes = _notes(files.geometry, files.split, {"source": files.name})
     _write(path, (len(files), files.geometry.cells), _counted(files, progress), notes)
     return len(files)
