@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hasten.cli import choices, talk
+from hasten.cli.simulating import gflash
 
 if TYPE_CHECKING:
     from hasten.data.images import Images
@@ -95,6 +96,9 @@ def info(
             for f in found
         ],
     )
+
+
+app.command()(gflash)
 
 
 def _part(images: Images, name: str) -> dict[str, Any]:
