@@ -73,7 +73,7 @@ def gflash(
     ] = Cells.SIW,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="An .h5 file, read as those of the CaloChallenge.")
+        Path, typer.Option("-o", "--out", help="An .h5 file, in the form of the CaloChallenge's.")
     ] = Path("gflash.h5"),
 ) -> None:
     """Draw electron showers in a W-Si calorimeter from GFlash, a parameterisation.
