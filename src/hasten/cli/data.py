@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hasten.cli import choices, showers, talk
+from hasten.cli.simulating import gflash
 from hasten.errors import DataError
 
 if TYPE_CHECKING:
@@ -138,6 +139,9 @@ def info(
             for f in found
         ],
     )
+
+
+app.command()(gflash)
 
 
 def _refuse(kind: str, options: dict[str, Any]) -> None:
