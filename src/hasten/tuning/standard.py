@@ -17,19 +17,25 @@ from typing import final
 import torch
 from torch import Tensor
 
+from hasten.adapters.showers import Showers
 from hasten.core.model import Model
+from hasten.data.geometry import Geometry
 from hasten.data.images import load_images
+from hasten.data.showers import load_showers
 from hasten.errors import DataError, ModelError
 from hasten.loading import BUNDLED
-from hasten.measure.degradations import Blur, Smear
+from hasten.measure.degradations import Blur, Shift, Smear
 from hasten.measure.features import Features, JudgeFeatures, default_features
 from hasten.measure.moments import scattered
+from hasten.measure.physics.features import ShowerFeatures
 from hasten.measure.quality import make_reference
 from hasten.measure.reference import Reference
 from hasten.models.judge import load_judge, read_card
 
 STATISTICS, SEARCHED = "stats.safetensors", "search.safetensors"
 """In a judge's folder: real data for verdicts, and others for a search."""
+PHYSICS = "features.safetensors"
+"""In a shower judge's folder: what is looked at."""
 ENOUGH = 10_000
 """Real samples from which a half is enough to judge."""
 
@@ -70,15 +76,58 @@ def find_judge(model: Model, judge: str | None) -> Path | None:
     )
 
 
-def real_samples(path: str | Path) -> tuple[Tensor, str]:
-    """The user's reference data, as decoded samples look, and what to call them.
+@final
+@dataclass(frozen=True, eq=False)
+class Real:
+    """Samples that others are held against.
+
+    Attributes:
+        samples: As decoded samples look [n, ...].
+        cond: Under which conditions [n, ...], where features ask for them.
+        title: What to call them.
+    """
+
+    samples: Tensor
+    cond: Tensor | None
+    title: str
+
+    def part(self, index: Tensor, title: str) -> Real:
+        """Those of these numbers, under another name."""
+        cond = None if self.cond is None else self.cond[index]
+        return Real(self.samples[index], cond, title)
+
+
+def real_samples(model: Model, path: str | Path) -> Real:
+    """The user's reference data, of the kind the model makes.
 
     Raises:
-        DataError: If they cannot be read.
+        DataError: If they cannot be read, or are showers of another geometry than the model's.
+        MissingExtra: If reading them needs a library that is not installed.
     """
+    return _showers(model, path) if model.kind == "shower" else _images(path)
+
+
+def _images(path: str | Path) -> Real:
     images = load_images(path)
     title = " ".join(filter(None, [images.name, images.split or ""]))
-    return images.pixels, f"{title}, {len(images):,} images"
+    return Real(images.pixels, None, f"{title}, {len(images):,} images")
+
+
+def _showers(model: Model, path: str | Path) -> Real:
+    showers = load_showers(path, geometry=_geometry(model))
+    title = " ".join(filter(None, [showers.name, showers.split or ""]))
+    cells, energies = torch.from_numpy(showers.cells), torch.from_numpy(showers.energies)
+    return Real(cells, energies, f"{title}, {len(showers):,} showers")
+
+
+def _geometry(model: Model) -> Geometry:
+    if not isinstance(model.codec, Showers):
+        raise ModelError(
+            "this model does not say where the cells of its showers are",
+            where=model.name,
+            hint="give it the codec hasten.adapters.showers.Showers",
+        )
+    return model.codec.geometry
 
 
 def settle(
@@ -105,30 +154,32 @@ def settle(
     folder = find_judge(model, judge)
     if folder is not None and reference is None:
         return _published(folder)
-    against, cond = "data", None
+    against = "data"
     if reference is None:
-        real, cond = own()
-        against, title = "own", f"{model.name}'s own converged samples, {len(real):,}"
+        samples, cond = own()
+        title = f"{model.name}'s own converged samples, {len(samples):,}"
+        against, real = "own", Real(samples, cond, title)
     elif isinstance(reference, Tensor):
-        real, title = reference, f"given samples, {len(reference):,}"
+        real = Real(reference, None, f"given samples, {len(reference):,}")
     else:
-        real, title = real_samples(reference)
-    features = default_features(real) if folder is None else _features(folder)
-    if not split or len(real) < ENOUGH:
-        found = _reference(model, features, real, cond, title)
+        real = real_samples(model, reference)
+    features = _fitted(model, real) if folder is None else _features(folder)
+    if not split or len(real.samples) < ENOUGH:
+        found = _reference(model, features, real)
         return Standard(features, found, found, against)
-    order = torch.from_numpy(scattered(len(real)))
+    order = torch.from_numpy(scattered(len(real.samples)))
     halves = [
-        _reference(
-            model,
-            features,
-            real[part],
-            None if cond is None else cond[part],
-            f"{title}, {which} half",
-        )
+        _reference(model, features, real.part(part, f"{real.title}, {which} half"))
         for which, part in zip(("one", "the other"), order.tensor_split(2), strict=True)
     ]
     return _standard(features, halves[0], halves[1], against)
+
+
+def _fitted(model: Model, real: Real) -> Features:
+    """Features without a judge: fixed on the real samples themselves."""
+    if model.kind == "shower" and real.cond is not None:
+        return ShowerFeatures.fit(real.samples, real.cond, _geometry(model))
+    return default_features(real.samples)
 
 
 def _published(folder: Path) -> Standard:
@@ -145,20 +196,27 @@ def _standard(features: Features, found: Reference, scout: Reference, against: s
 
 
 def _features(folder: Path) -> Features:
+    """What a judge looks at: physics, where its folder holds that, else a classifier's layer."""
+    if (folder / PHYSICS).is_file():
+        return ShowerFeatures.load(folder / PHYSICS)
     name = str(read_card(folder).get("judge", {}).get("name", folder.name))
     return JudgeFeatures(load_judge(folder), name)
 
 
-def _reference(
-    model: Model, features: Features, real: Tensor, cond: Tensor | None, title: str
-) -> Reference:
-    images = model.kind == "image" and real.ndim == 4
-    degrade = Blur() if images else Smear() if model.kind == "shower" else Smear(0.2)
-    unit = real.float() / 255 if real.dtype == torch.uint8 else real.float()
+def _reference(model: Model, features: Features, real: Real) -> Reference:
+    samples = real.samples
+    images = model.kind == "image" and samples.ndim == 4
+    degrade = Blur() if images else Shift() if model.kind == "shower" else Smear(0.2)
+    unit = samples.float() / 255 if samples.dtype == torch.uint8 else samples.float()
     if not len(unit):
-        raise DataError("no reference samples", where=title)
+        raise DataError("no reference samples", where=real.title)
     found = make_reference(
-        features, unit, data=title, degrade=degrade, degradation=degrade.name, cond=cond
+        features,
+        unit,
+        data=real.title,
+        degrade=degrade,
+        degradation=degrade.name,
+        cond=real.cond,
     )
     # with few samples the corrected distance of slightly damaged data can fall below zero
     return dataclasses.replace(found, just_visible=max(found.just_visible, 0.0))
