@@ -1,0 +1,65 @@
+"""The whole of a small study of showers: conditions are energies, and physics judges."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from calo import SMALL, shower_model, showers
+from small import SPEEDS
+
+from hasten.data.showers import Showers, save_showers
+from hasten.errors import DataError
+from hasten.report import read, render
+from hasten.tuning.outcome import Outcome
+from hasten.tuning.run import tune
+
+SETTINGS = {"margin": 0.1, "trials": 12, "seeds": 8, "search_samples": 128, "samples": 256}
+SETTINGS |= {"finalists": 1, "shown": 4, "run_id": "0123456789abcdef", "only": "plan"}
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    folder = tmp_path_factory.mktemp("study")
+    cells, energies = showers(1000)
+    real = Showers(energies.numpy(), cells.numpy(), SMALL, "made up")
+    save_showers(folder / "real.h5", real)
+    model = shower_model()
+    model.card = {"reference": {"speed": {"solver": "euler", "grid": "karras", "steps": 12}}}
+    (folder / "run").mkdir()
+    (folder / "run" / "speeds.json").write_text(json.dumps(SPEEDS))
+    return tune(model, run=folder / "run", reference=folder / "real.h5", **SETTINGS)
+
+
+def test_physics_judges(outcome: Outcome) -> None:
+    facts = json.loads((outcome.folder / "result.json").read_text())
+    assert facts["kind"] == "shower"
+    assert facts["judge"]["features"].startswith("shower features small v1")
+    assert facts["judge"]["reference"] == "real.h5, 1,000 showers"
+    assert facts["judge"]["degradation"] == "+1% shift"
+    assert facts["judge"]["just_visible"] > 0
+    assert facts["baseline"]["label"].startswith("euler karras 12")
+    assert facts["best"]["nfe"] < 12
+
+
+def test_every_arm_made_showers_of_the_same_energies(outcome: Outcome) -> None:
+    with np.load(outcome.folder / "samples.npz") as file:
+        assert set(file.files) >= {"seeds", "cond", "baseline", "best"}
+        energies = file["cond"]
+        assert ((energies >= 1e3) & (energies <= 1e5)).all()
+        for arm in ("baseline", "best"):
+            response = file[arm].sum(axis=1) / energies
+            assert ((response > 0.3) & (response < 2)).all()
+
+
+def test_the_page_is_written(outcome: Outcome) -> None:
+    page = render(read(outcome.folder))
+    assert "shower features" in page
+
+
+def test_images_are_no_reference_for_showers(tmp_path: Path) -> None:
+    np.savez(tmp_path / "images.npz", images=np.zeros((20, 8, 8), np.uint8))
+    with pytest.raises(DataError, match="showers|incident"):
+        tune(shower_model(), run=tmp_path / "run", reference=tmp_path / "images.npz", **SETTINGS)
