@@ -184,3 +184,13 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     check(PermissionError(13, "Permission denied"), "it may not be read", "permissions")
     check(BlockingIOError(11, "unable to lock file"), "it is locked", "wait until")
+
+
+def test_a_compression_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = small.write(tmp_path / "a.h5", GOOD)
+
+    def fail(*_: object) -> None:
+        raise OSError("Can't read data (required filter 'blosc' is not registered)")
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", fail)
+    refused(path, "required filter 'blosc'", "h5repack")

@@ -151,6 +151,9 @@ def test_a_part_is_not_split_again(tmp_path: Path) -> None:
     assert load_showers(tmp_path / "test.h5").split == "test"
     with pytest.raises(DataError, match=r"it is the test part of a file already"):
         load_showers(tmp_path / "test.h5", split="test")
+    assert load_showers(tmp_path).split is None  # half of it says so, half does not
+    source.unlink()
+    assert load_showers(tmp_path).split == "test"
 
 
 @pytest.mark.parametrize("split", ["train", "valid", "test"])

@@ -76,10 +76,13 @@ class Hdf5Store:
         try:
             yield
         except (OSError, RuntimeError, KeyError) as error:
+            unknown = "not registered" in str(error) or "plugin" in str(error)
             raise DataError(
                 f"{what} ({error})",
                 where=self.where,
-                hint="the file is truncated or damaged; copy or make it again",
+                hint="it is compressed in a way that h5py cannot undo here; h5repack -f GZIP=4 can"
+                if unknown
+                else "the file is truncated or damaged; copy or make it again",
             ) from error
 
 

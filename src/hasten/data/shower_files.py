@@ -160,9 +160,9 @@ def open_showers(
             where=str(folder),
             hint="read the files one by one",
         )
-    noted = {notes.get(SPLIT_NOTE) for _, notes in found} & {*_PARTS} if not split else {split}
     chosen = cut(runs, *bounds(rows, sum(map(len, runs)), name))
-    part = next(iter(noted)) if len(noted) == 1 else None
+    noted = {split or notes.get(SPLIT_NOTE) for _, notes in found}
+    part = next((each for each in _PARTS if noted == {each}), None)
     return ShowerFiles(chosen, kinds[0], name, part, scale, energy_scale)
 
 
