@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from data import small
+from data.showers import small
 from hasten.cli.showers import heard
 from hasten.data.showers import load_showers
 from test_cli import failed, hasten

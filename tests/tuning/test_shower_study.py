@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from calo import SMALL, shower_model, showers
 from small import SPEEDS
 
+from calo import SMALL, shower_model, showers
 from hasten.data.showers import Showers, save_showers
 from hasten.errors import DataError
 from hasten.report import read, render
@@ -61,5 +61,5 @@ def test_the_page_is_written(outcome: Outcome) -> None:
 
 def test_images_are_no_reference_for_showers(tmp_path: Path) -> None:
     np.savez(tmp_path / "images.npz", images=np.zeros((20, 8, 8), np.uint8))
-    with pytest.raises(DataError, match="showers|incident"):
+    with pytest.raises(DataError, match=r"showers|incident"):
         tune(shower_model(), run=tmp_path / "run", reference=tmp_path / "images.npz", **SETTINGS)

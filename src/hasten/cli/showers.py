@@ -15,7 +15,7 @@ from hasten.cli import talk
 
 if TYPE_CHECKING:
     from hasten.data.geometry import Geometry
-    from hasten.data.shower_survey import Survey
+    from hasten.data.showers.survey import Survey
 
 
 class Axes(enum.StrEnum):
@@ -61,8 +61,8 @@ EnergyScale: TypeAlias = Annotated[
 
 def info(path: Path, geometry: str | None, axes: Axes | None, form: talk.Format) -> None:
     """Show what files of showers hold."""
-    from hasten.data.shower_survey import survey
     from hasten.data.showers import open_showers
+    from hasten.data.showers.survey import survey
 
     order: Any = axes.value if axes else None
     found = survey(open_showers(path, geometry=geometry, axes=order))

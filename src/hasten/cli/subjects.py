@@ -192,7 +192,7 @@ def conditions(
 def _incident(model: Model, seeds: range, energy: str | None) -> Any:
     import torch
 
-    from hasten.data.conditions import conditions_from
+    from hasten.data.showers.conditions import conditions_from
     from hasten.tuning.seeds import drawn_conditions
 
     if energy is None:

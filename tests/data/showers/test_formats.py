@@ -6,19 +6,20 @@ import h5py
 import numpy as np
 import pytest
 
-from data import small
-from hasten.data import hdf5, shower_runs
-from hasten.data.binning import ATLAS_PHOTONS, ATLAS_PIONS
+from data.showers import small
 from hasten.data.geometry import SIW, SIW_FINE, Geometry
 from hasten.data.showers import (
     OrderWarning,
     UnitWarning,
     convert_showers,
+    hdf5,
     holds_showers,
     load_showers,
     open_showers,
+    runs,
     save_showers,
 )
+from hasten.data.showers.binning import ATLAS_PHOTONS, ATLAS_PIONS
 from hasten.errors import DataError
 
 SHAPE = (3, 4, 2)
@@ -209,12 +210,12 @@ def test_rows_compressed_together_are_read_together(
         return read(self, name, start, stop)
 
     monkeypatch.setattr(hdf5.Hdf5Store, "read", spy)
-    monkeypatch.setattr(shower_runs, "_BLOCK", 20 * 6480 * 4)
+    monkeypatch.setattr(runs, "_BLOCK", 20 * 6480 * 4)
     found = load_showers(path, rows=slice(3, 46))
     assert asked == [(3, 14), (14, 28), (28, 42), (42, 46)]
     assert len(found) == 43
     asked.clear()
-    monkeypatch.setattr(shower_runs, "_BLOCK", 1)
+    monkeypatch.setattr(runs, "_BLOCK", 1)
     load_showers(path, rows=slice(3, 20))
     assert asked == [(3, 7), (7, 14), (14, 20)]
 
@@ -227,7 +228,7 @@ def test_converting_passes_everything_through(
     source = small.write(
         tmp_path / "a.h5", {"incident_energy": showers.energies, "showers": turned}
     )
-    monkeypatch.setattr(shower_runs, "_BLOCK", 7 * 6480 * 4)
+    monkeypatch.setattr(runs, "_BLOCK", 7 * 6480 * 4)
     said = []
     count = convert_showers(
         source, tmp_path / "b.h5", rows=50, progress=lambda *done: said.append(done)

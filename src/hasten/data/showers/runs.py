@@ -11,9 +11,9 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from hasten.data.shower_checks import check_energies
-from hasten.data.shower_shapes import Axes
-from hasten.data.stores import Store, open_store
+from hasten.data.showers.checks import check_energies
+from hasten.data.showers.shapes import Axes
+from hasten.data.showers.stores import Store, open_store
 from hasten.errors import DataError
 
 Floats = NDArray[np.float32]

@@ -15,11 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from data import small
-from hasten.data import shower_runs
-from hasten.data.binning import ATLAS_PHOTONS, KNOWN, geometry_from_text
+from data.showers import small
 from hasten.data.geometry import Geometry, Layer
-from hasten.data.showers import Showers, convert_showers, load_showers, save_showers
+from hasten.data.showers import Showers, convert_showers, load_showers, runs, save_showers
+from hasten.data.showers.binning import ATLAS_PHOTONS, KNOWN, geometry_from_text
 from hasten.errors import DataError, MissingExtra, RunError
 
 ODD = Geometry("odd", (Layer((0, 5, 10, 30), 2), Layer((0, 100), 1)), 1.0, pitch=2.5, share=0.2)
@@ -150,7 +149,7 @@ def test_a_failure_half_way_leaves_the_old_file(
     before, done = path.read_bytes(), []
     small.challenge(source, small.made(6000), rows=100)
     small.damage(source, 59)
-    monkeypatch.setattr(shower_runs, "_BLOCK", 50_000)
+    monkeypatch.setattr(runs, "_BLOCK", 50_000)
     with pytest.raises(DataError, match="rows 5500 to 5999 of 'showers' cannot be read"):
         convert_showers(
             source, path, geometry=small.SMALL, progress=lambda n, total: done.append(n)
@@ -164,8 +163,8 @@ FULL = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from data import small
-from hasten.data import shower_runs
+from data.showers import small
+from hasten.data.showers import runs
 from hasten.data.showers import save_showers
 from hasten.errors import RunError
 showers = small.siw(400)
@@ -198,7 +197,7 @@ def test_a_full_disk_is_said_and_survived(tmp_path: Path) -> None:
 SLOW = """
 import sys, time
 from pathlib import Path
-from hasten.data.hdf5 import write_hdf5
+from hasten.data.showers.hdf5 import write_hdf5
 import numpy as np
 def blocks():
     for _ in range(100):

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import small
-from hasten.data.shower_survey import energy_law, survey
+from data.showers import small
 from hasten.data.showers import open_showers
+from hasten.data.showers.survey import energy_law, survey
 
 
 def test_a_survey_by_hand(tmp_path: Path) -> None:

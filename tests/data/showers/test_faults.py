@@ -7,10 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
-from data import small
-from hasten.data.binning import ATLAS_PHOTONS
-from hasten.data.shower_files import ShowerFiles
+from data.showers import small
 from hasten.data.showers import Showers, load_showers, open_showers, save_showers
+from hasten.data.showers.binning import ATLAS_PHOTONS
+from hasten.data.showers.files import ShowerFiles
 from hasten.errors import DataError
 
 GOOD = {"incident_energies": np.full((4, 1), 2000.0), "showers": np.full((4, 24), 50.0)}

@@ -22,10 +22,10 @@ from typing import Literal, final, get_args
 import numpy as np
 
 from hasten.data.geometry import Geometry
-from hasten.data.shower_checks import check_cells, check_energies, unit_advice, warn_of_order
-from hasten.data.shower_runs import Floats, Run, bounds, cut, energies_of, scaled
-from hasten.data.shower_shapes import Axes, oriented, settle
-from hasten.data.stores import ENDINGS, HDF5_ENDINGS, Store, open_store
+from hasten.data.showers.checks import check_cells, check_energies, unit_advice, warn_of_order
+from hasten.data.showers.runs import Floats, Run, bounds, cut, energies_of, scaled
+from hasten.data.showers.shapes import Axes, oriented, settle
+from hasten.data.showers.stores import ENDINGS, HDF5_ENDINGS, Store, open_store
 from hasten.errors import DataError, HastenError
 
 Split = Literal["train", "valid", "test"]

@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from hasten.data.stores import Store
+from hasten.data.showers.stores import Store
 from hasten.errors import DataError, MissingExtra
 from hasten.files import atomic
 

@@ -67,7 +67,7 @@ def open_store(file: Path) -> Iterator[Store]:
         with ExitStack() as stack:
             yield NpzStore(file, stack)
         return
-    from hasten.data.hdf5 import open_hdf5
+    from hasten.data.showers.hdf5 import open_hdf5
 
     with open_hdf5(file) as store:
         yield store

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hasten.data.geometry import Geometry
-from hasten.data.shower_files import ShowerFiles
-from hasten.data.stores import open_store
+from hasten.data.showers.files import ShowerFiles
+from hasten.data.showers.stores import open_store
 
 _FEW = 64
 _LOOK = 1024
@@ -63,7 +63,7 @@ def survey(files: ShowerFiles, look: int = _LOOK) -> Survey:
     """Look at showers on disk; all incident energies are read, but only some showers.
 
     Args:
-        files: The showers (`hasten.data.shower_files.open_showers`).
+        files: The showers (`hasten.data.showers.files.open_showers`).
         look: About how many showers to read.
 
     Raises:

@@ -19,45 +19,28 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hasten.data.binning import geometry_text, read_binning
 from hasten.data.geometry import Geometry
-from hasten.data.hdf5 import write_hdf5
-from hasten.data.shower_checks import (
-    OrderWarning,
-    UnitWarning,
+from hasten.data.showers.binning import geometry_text
+from hasten.data.showers.checks import (
     check_cells,
     check_energies,
     warn_of_units,
 )
-from hasten.data.shower_files import (
+from hasten.data.showers.files import (
     CELLS,
     ENERGIES,
     GEOMETRY_NOTE,
     SPLIT_NOTE,
     ShowerFiles,
     Split,
-    holds_showers,
     open_showers,
 )
-from hasten.data.shower_runs import Floats
-from hasten.data.shower_shapes import Axes
-from hasten.data.stores import HDF5_ENDINGS
+from hasten.data.showers.hdf5 import write_hdf5
+from hasten.data.showers.runs import Floats
+from hasten.data.showers.shapes import Axes
+from hasten.data.showers.stores import HDF5_ENDINGS
 from hasten.errors import DataError
 from hasten.files import atomic
-
-__all__ = [
-    "Axes",
-    "OrderWarning",
-    "Showers",
-    "Split",
-    "UnitWarning",
-    "convert_showers",
-    "holds_showers",
-    "load_showers",
-    "open_showers",
-    "read_binning",
-    "save_showers",
-]
 
 _OURS = ("units", "geometry", "order", GEOMETRY_NOTE, SPLIT_NOTE)
 
@@ -150,10 +133,10 @@ def load_showers(
     them comparable. Incident angles (``incident_theta``, ``incident_phi``) are not read.
 
     Args:
-        path: An HDF5 file or npz archive in one of the forms listed in `hasten.data.shower_files`,
+        path: An HDF5 file or npz archive in one of the forms listed in `hasten.data.showers.files`,
             or a folder, whose HDF5 files (or else npz archives) are read as one in the order of
             their names.
-        geometry: A `Geometry`, the name of a known one (`hasten.data.binning.KNOWN`), or an XML
+        geometry: A `Geometry`, the name of a known one (`binning.KNOWN`), or an XML
             binning file. By default what the file states (if hasten wrote it), else an XML file
             ``binning*.xml`` beside it that has so many cells, else the known one that has: a guess,
             as other detectors of LEMURS have 6,480 cells too.

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hasten.data.binning import KNOWN, candidates, geometry_from_text
 from hasten.data.geometry import Geometry
+from hasten.data.showers.binning import KNOWN, candidates, geometry_from_text
 from hasten.errors import DataError
 
 Axes = Literal["z-phi-r", "r-phi-z"]

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import small
-from hasten.data.conditions import conditions_from
+from data.showers import small
 from hasten.data.showers import OrderWarning, UnitWarning
+from hasten.data.showers.conditions import conditions_from
 from hasten.errors import DataError
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from data import small
-from hasten.data.binning import ATLAS_PHOTONS, ATLAS_PIONS, read_binning
+from data.showers import small
 from hasten.data.geometry import SIW, Geometry, Layer
 from hasten.data.showers import load_showers
+from hasten.data.showers.binning import ATLAS_PHOTONS, ATLAS_PIONS, read_binning
 from hasten.errors import DataError
 
 TWO = """<?xml version="1.0"?>

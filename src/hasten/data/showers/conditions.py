@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hasten.data.shower_checks import energy_advice, warn_of_units
-from hasten.data.shower_files import Split, find_runs
-from hasten.data.shower_runs import Floats, energies_of
+from hasten.data.showers.checks import energy_advice, warn_of_units
+from hasten.data.showers.files import Split, find_runs
+from hasten.data.showers.runs import Floats, energies_of
 from hasten.errors import DataError
 
 MEV_PER_GEV = 1000.0
