@@ -39,6 +39,8 @@ def test_the_range_is_kept(law: str) -> None:
     energies = draw(law, 333.3, 333.4)
     assert energies.min() >= 333.3
     assert energies.max() <= 333.4
+    above = math.nextafter(1.5, 2)  # where a product rounds past it
+    assert draw(law, 1.5, above).max() <= above
     assert (draw(law, 777.7, 777.7, 5) == 777.7).all()
     assert draw(law, 1.0, 2.0, 0).shape == (0,)
     np.testing.assert_array_equal(draw(law, 1, 9), draw(law, 1, 9))

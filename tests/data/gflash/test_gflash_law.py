@@ -20,6 +20,7 @@ from hasten.data.gflash import (
     Trace,
     law,
     longitudinal,
+    radial,
 )
 from hasten.errors import DataError
 
@@ -81,6 +82,32 @@ def test_sampling_resolution_is_recovered() -> None:
         found = total.std() / total.mean() * math.sqrt(gev)
         # n showers know a sigma to 1 / sqrt(2 n) = 1.4 %; rear leakage adds less than that
         assert found == pytest.approx(0.11, rel=4 / math.sqrt(2 * n))
+
+
+# width ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stretch", [1.0, 0.7])
+def test_rings_have_what_the_radial_profile_gives_them(stretch: float) -> None:
+    """Whatever its spots, a layer's energy is shared among rings in the profile's proportions."""
+    n, gev = 1500, 20.0
+    mesh = Geometry.regular("mesh", (30, 1, 4), 3.0, 0.0, pitch=4.0)
+    coarse = GFlash(mesh, stretch=stretch)
+    trace = coarse.trace(at(gev, n), rng(20))
+    middles = (np.arange(30) + 0.5) * 4.0 / coarse.medium.x0
+    moments = longitudinal.moments(coarse.medium, np.log(at(gev, n) / coarse.medium.critical))
+    tau = radial.scaled_depth(
+        middles,
+        trace.T[:, None],
+        trace.alpha[:, None],
+        stretch * np.exp(moments.ln_alpha)[:, None],
+    )
+    profile = radial.profile(coarse.medium, tau, np.full((n, 1), gev))
+    edges = np.arange(5) * 3.0 / coarse.medium.moliere
+    expected = trace.layers[:, :, None] * radial.rings(profile, edges)
+    found = np.concatenate([trace.cells.reshape(n, 30, 4), trace.beside[:, :, None]], 2)
+    pulls = (found - expected)[:, 2:12].sum(1)  # ten layers about the maximum
+    assert (abs(pulls.mean(0)) < 4.5 * pulls.std(0) / math.sqrt(n)).all()
 
 
 # energy --------------------------------------------------------------------------------------

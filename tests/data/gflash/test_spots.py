@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import gammaln
 
 from hasten.data.gflash import spots
 from hasten.data.gflash.medium import PBWO4, W_SI
@@ -48,6 +49,30 @@ def test_it_is_the_law_of_spots_placed_one_by_one(shape: float) -> None:
         assert (abs(one.mean(0) - other.mean(0)) <= 4.5 * error + 1e-12).all()
 
 
+@pytest.mark.parametrize("shape", [0.7, 3.0, math.inf])
+@pytest.mark.parametrize("mean", [0.5, 6.0])
+def test_moments_of_a_cell(shape: float, mean: float) -> None:
+    """N spots share the energy by a Dirichlet law, and each of them is in a cell with chance p.
+
+    So a cell has p on average and the variance p (1 - p) (a + 1) / (N a + 1), or / N if all weigh
+    the same; N is Poisson, but at least 1.
+    """
+    n, sectors = 100_000, 2
+    one = np.ones(n)
+    cells, beside = spots.scatter(
+        np.random.default_rng(6), one, mean * one, np.tile(RINGS[0], (n, 1)), sectors, shape
+    )
+    counts = np.arange(1, 60)
+    chances = np.exp(counts * math.log(mean) - mean - gammaln(counts + 1))
+    chances[0] += math.exp(-mean)
+    parts = 1 / counts if math.isinf(shape) else (shape + 1) / (counts * shape + 1)
+    for found, p in ((cells[:, 0, 0], 0.25), (cells[:, 1, 1], 0.15), (beside, 0.2)):
+        assert found.mean() == pytest.approx(p, abs=4.5 * found.std() / math.sqrt(n))
+        square = (found - p) ** 2
+        expected = p * (1 - p) * (chances @ parts)
+        assert square.mean() == pytest.approx(expected, abs=4.5 * square.std() / math.sqrt(n))
+
+
 @pytest.mark.parametrize("shape", [0.05, 0.7, 3.0, math.inf])
 def test_every_layer_keeps_its_energy(shape: float) -> None:
     rng = np.random.default_rng(0)
@@ -77,6 +102,28 @@ def test_a_layer_without_energy_stays_empty() -> None:
         cells, beside = spots.scatter(rng, energies, np.full(2, mean), RINGS, SECTORS, 0.7)
         assert cells[0].sum() == beside[0] == 0
         assert cells[1].sum() + beside[1] == pytest.approx(1)
+
+
+class Zeros:
+    """Chance at its least likely: no spots, and Gamma numbers too small for a float32."""
+
+    def poisson(self, mean, size=None):
+        return np.zeros(np.shape(mean) if size is None else size, np.int64)
+
+    def standard_gamma(self, shape, dtype):
+        return np.zeros(len(shape), dtype)
+
+    def random(self, size):
+        return np.zeros(size)
+
+    def integers(self, high, size):
+        return np.zeros(size, np.int64)
+
+
+def test_a_spot_that_weighs_nothing_divides_by_nothing() -> None:
+    cells, beside = spots.scatter(Zeros(), ENERGIES, ENERGIES, RINGS, SECTORS, 0.7)
+    np.testing.assert_allclose(cells[:, 0, 0], ENERGIES)
+    assert cells.sum() + beside.sum() == pytest.approx(ENERGIES.sum())
 
 
 def test_numbers_of_spots() -> None:

@@ -5,8 +5,8 @@
 with the depth t in X0 and the maximum at T. From shower to shower ln T and ln alpha are drawn from
 a correlated normal law whose moments depend on ln y, y = E / Ec.
 
-Source: Grindhammer and Peters (hep-ex/0001020), sections 2.1 and 3.1 and their appendix; the
-numbers agree in three independent codes but for the slips of single ones.
+Source: Grindhammer and Peters (hep-ex/0001020), appendices A.1 (homogeneous) and A.2 (sampling);
+the numbers are those on which independent codes agree, but for the slips of single ones.
 """
 
 # ruff: noqa: N803, N806, N815 (the paper's letters)
@@ -50,7 +50,7 @@ class Moments:
 
 
 def average(medium: Medium, ln_y: Floats) -> tuple[Floats, Floats]:
-    """T and alpha of the mean profile (hep-ex/0001020, sections 2.1 and 3.1).
+    """T and alpha of the mean profile (hep-ex/0001020, appendices A.1 and A.2).
 
     The profile averaged over fluctuating showers is close to the one with these.
 
@@ -71,7 +71,7 @@ def average(medium: Medium, ln_y: Floats) -> tuple[Floats, Floats]:
 
 
 def moments(medium: Medium, ln_y: Floats) -> Moments:
-    """Law of single showers (hep-ex/0001020, sections 2.1 and 3.1).
+    """Law of single showers (hep-ex/0001020, appendices A.1 and A.2).
 
     Standard deviations are kept at or below `LARGEST_SIGMA`, as the fits have poles at low energy.
 
@@ -102,7 +102,7 @@ def moments(medium: Medium, ln_y: Floats) -> Moments:
 def correlated(law: Moments, normal: Floats) -> tuple[Floats, Floats]:
     """T and alpha of single showers.
 
-    With ``p, q = sqrt((1 +- rho) / 2)`` (hep-ex/0001020, section 2.1):
+    With ``p, q = sqrt((1 +- rho) / 2)`` (hep-ex/0001020, appendix A.1):
     ``ln T = <ln T> + sigma_T (p z1 + q z2)`` and
     ``ln alpha = <ln alpha> + sigma_alpha (p z1 - q z2)``.
 

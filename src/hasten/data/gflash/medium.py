@@ -1,7 +1,7 @@
 """The matter a shower develops in, as GFlash sees it: a few numbers.
 
-Sources: Grindhammer and Peters (hep-ex/0001020), sections 2 and 3, for the critical energy and the
-effective medium of a sampling calorimeter; Particle Data Group, Atomic and Nuclear Properties of
+Sources: Grindhammer and Peters (hep-ex/0001020) for the critical energy and the effective medium
+of a sampling calorimeter; Particle Data Group, Atomic and Nuclear Properties of
 Materials, for the constants.
 """
 
@@ -51,7 +51,7 @@ class Material:
 
     @property
     def critical(self) -> float:
-        """Critical energy ``Ec = 2.66 (X0 Z / A)^1.1``, MeV (hep-ex/0001020, section 2)."""
+        """Critical energy ``Ec = 2.66 (X0 Z / A)^1.1``, MeV (hep-ex/0001020)."""
         return 2.66 * math.pow(self.x0 * self.z / self.a, 1.1)
 
 
@@ -114,7 +114,7 @@ class Medium:
         active: tuple[Material, float],
         resolution: float = 0.11,
     ) -> Medium:
-        """Thin layers of two materials in turn (hep-ex/0001020, section 3).
+        """Thin layers of two materials in turn (hep-ex/0001020).
 
         With shares by mass ``w_i`` and radiation lengths in g/cm^2: ``1/X0 = sum w_i / X0_i``,
         ``Ec = X0 sum w_i Ec_i / X0_i``, ``1/R_M = sum w_i Ec_i / X0_i / E_s``, and

@@ -5,7 +5,7 @@
 Both radii and the share p of the core depend on tau, the depth in units of the shower's maximum,
 which makes them nearly independent of the energy.
 
-Source: Grindhammer and Peters (hep-ex/0001020), sections 2.2 and 3.2 and their appendix.
+Source: Grindhammer and Peters (hep-ex/0001020), appendices A.1 (homogeneous) and A.2 (sampling).
 """
 
 # ruff: noqa: N803, N806 (the paper's letters)
@@ -49,7 +49,7 @@ class Profile:
 
 
 def scaled_depth(t: Floats, T: Floats, alpha: Floats, mean_alpha: Floats) -> Floats:
-    """``tau = t/T (alpha - 1)/alpha <alpha>/(<alpha> - 1)`` (hep-ex/0001020, section 2.2).
+    """``tau = t/T (alpha - 1)/alpha <alpha>/(<alpha> - 1)`` (hep-ex/0001020, appendix A.1).
 
     The mean depth of a shower, ``<t> = T alpha / (alpha - 1)``, thus has the same tau for all
     showers of one energy, whatever their fluctuation.
@@ -64,7 +64,7 @@ def scaled_depth(t: Floats, T: Floats, alpha: Floats, mean_alpha: Floats) -> Flo
 
 
 def profile(medium: Medium, tau: Floats, gev: Floats) -> Profile:
-    """Radial profile (hep-ex/0001020, sections 2.2 and 3.2).
+    """Radial profile (hep-ex/0001020, appendices A.1 and A.2).
 
     Args:
         medium: What the shower develops in.

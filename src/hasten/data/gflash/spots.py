@@ -5,8 +5,8 @@ Poisson law, the numbers in its cells are independent Poisson numbers, and the s
 energies follow Gamma(a) follows Gamma(k a). So two draws a cell give the same showers at a cost
 that does not grow with the energy.
 
-Source: Grindhammer and Peters (hep-ex/0001020), sections 2.3 and 3.3, for the number of spots and
-their longitudinal profile.
+Source: Grindhammer and Peters (hep-ex/0001020), appendices A.1 and A.2, for the number of spots
+and their longitudinal profile.
 """
 
 # ruff: noqa: N803, N806 (the paper's letters)
@@ -27,14 +27,14 @@ _LEAST_WEIGHT = 1e-30
 
 
 def number(medium: Medium, gev: Floats) -> Floats:
-    """Mean number of spots of showers of these energies in GeV (hep-ex/0001020, 2.3 and 3.3)."""
+    """Mean number of spots of showers of these energies in GeV (hep-ex/0001020, A.1 and A.2)."""
     if medium.sampling is None:
         return 93 * math.log(medium.z) * gev**0.876
     return 10.3 / medium.sampling.resolution * gev**0.959
 
 
 def profile(medium: Medium, T: Floats, alpha: Floats) -> tuple[Floats, Floats]:
-    """T and alpha of the spots of a shower, from those of its energy (hep-ex/0001020, 2.3, 3.3)."""
+    """T and alpha of the spots of a shower, from those of its energy (hep-ex/0001020, A.1, A.2)."""
     z = medium.z
     if medium.sampling is None:
         T, alpha = T * (0.698 + 0.00212 * z), alpha * (0.639 + 0.00334 * z)
@@ -53,8 +53,8 @@ def scatter(
 ) -> tuple[Floats, Floats]:
     """Spread the layers of one shower over their cells.
 
-    The energy of every layer is conserved: what its spots weigh is scaled to it. A layer that has
-    energy and got no spot is given one.
+    The energy of every layer is conserved: what its spots weigh is scaled to it. A layer on which
+    no spot fell is given one.
 
     Args:
         rng: Where chance comes from.
@@ -71,7 +71,7 @@ def scatter(
     size = (len(energies), sectors, rings.shape[1] - 1)
     inside = rng.poisson(rates[:, None, :-1] / sectors, size)
     beside = rng.poisson(rates[:, -1])
-    bare = np.flatnonzero((inside.sum((1, 2)) + beside == 0) & (energies > 0))
+    bare = np.flatnonzero(inside.sum((1, 2)) + beside == 0)
     if len(bare):
         # as many random numbers as layers are bare: at low energies most are
         reached = np.cumsum(rings[bare], 1)
@@ -81,8 +81,7 @@ def scatter(
         inside[bare[~out], sector[~out], ring[~out]] = 1
         beside[bare[out]] = 1
     cells, outside = _weights(rng, inside, shape), _weights(rng, beside, shape)
-    total = cells.sum((1, 2)) + outside
-    scale = energies / np.where(total > 0, total, 1)  # a layer without a spot has no energy
+    scale = energies / (cells.sum((1, 2)) + outside)
     return cells * scale[:, None, None], outside * scale
 
 
