@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import enum
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hasten.cli import subjects, talk
-from hasten.errors import DataError, MissingExtra
-from hasten.files import atomic, check_writable
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from hasten.errors import DataError
+from hasten.files import check_writable
 
 _FORMS = (".h5", ".hdf5")
-_CHUNK = 100  # showers compressed together
 
 
 class Law(enum.StrEnum):
@@ -95,8 +89,10 @@ def gflash(
     from hasten.data.energies import incident_energies
     from hasten.data.geometry import GEOMETRIES
     from hasten.data.gflash import PRESETS, checked
+    from hasten.data.showers import Showers, save_showers
+    from hasten.data.showers.hdf5 import require_hdf5
 
-    _h5py()  # missed now rather than after the drawing
+    require_hdf5()  # missed now rather than after the drawing
     marks = [float(mark) for mark in checked([1000 * mark for mark in marks])]  # MeV
     law = dataclasses.replace(PRESETS[preset], geometry=GEOMETRIES[geometry])
     rng = np.random.default_rng(seed)
@@ -126,12 +122,9 @@ def gflash(
         "medium": law.medium.name,
         "energies": f"{spread}: {', '.join(f'{mark:g}' for mark in marks)} MeV",
         "seed": seed,
-        "units": "MeV",
-        "geometry": law.geometry.name,
-        "shape": law.geometry.shape,
-        "threshold": law.geometry.threshold,
     }
-    _save(out, incident, showers, facts)
+    found = Showers(incident, showers, law.geometry, "GFlash")
+    save_showers(out, found, attributes=facts)
     talk.say(
         f"{n} showers of GFlash: {(showers > 0).mean():.1%} of the cells hit, reading "
         f"{(showers.sum(1) / incident).mean():.3f} of the incident energy"
@@ -158,32 +151,3 @@ def _fixed(text: str, low: float | None, high: float | None) -> list[float]:
         raise DataError(
             "no list of energies", where=f"--energy {text}", hint="for instance --energy 1,10,100"
         ) from error
-
-
-def _save(
-    path: Path,
-    energies: NDArray[np.float32],
-    showers: NDArray[np.float32],
-    facts: dict[str, Any],
-) -> None:
-    """An HDF5 file in the CaloChallenge's form: incident_energies [n, 1], showers [n, cells]."""
-    file = io.BytesIO()
-    with _h5py().File(file, "w") as h5:
-        h5.attrs.update(facts)
-        h5["incident_energies"] = energies[:, None]
-        h5.create_dataset(
-            "showers",
-            data=showers,
-            chunks=(min(len(showers), _CHUNK), showers.shape[1]),
-            compression="gzip",
-        )
-    with atomic(path) as final:
-        final.write(file.getbuffer())
-
-
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingExtra("h5py", "showers") from error
-    return h5py

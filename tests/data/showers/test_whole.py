@@ -186,7 +186,7 @@ def test_a_full_disk_is_said_and_survived(tmp_path: Path) -> None:
         [sys.executable, "-c", FULL, path],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "cannot write: file too large\n"

@@ -30,7 +30,7 @@ def open_hdf5(file: Path) -> Iterator[Store]:
         DataError: If it is no HDF5 file, truncated, or may not be read.
         MissingExtra: If h5py is not installed.
     """
-    h5py = _h5py()
+    h5py = require_hdf5()
     try:
         opened = h5py.File(file, "r")
     except OSError as error:
@@ -49,7 +49,7 @@ class Hdf5Store:
     """
 
     def __init__(self, opened: Any, where: str) -> None:
-        h5py = _h5py()
+        h5py = require_hdf5()
         self.where, self._file = where, opened
         self.shapes: dict[str, tuple[int, ...]] = {}
         others = []
@@ -104,7 +104,7 @@ def write_hdf5(
         MissingExtra: If h5py is not installed.
         RunError: If the disk is full or the file cannot be written.
     """
-    h5py = _h5py()
+    h5py = require_hdf5()
     with (
         atomic(path) as file,
         open(file.fileno(), "r+b", buffering=0, closefd=False) as raw,
@@ -184,7 +184,12 @@ class _Disk(io.RawIOBase):
         return size or 0
 
 
-def _h5py() -> Any:
+def require_hdf5() -> Any:
+    """The h5py module.
+
+    Raises:
+        MissingExtra: If it is not installed.
+    """
     try:
         import h5py
     except ImportError as error:
