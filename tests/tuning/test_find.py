@@ -10,17 +10,21 @@ import pytest
 import torch
 
 import nets
+from hasten.applying import apply
 from hasten.core.model import Model
+from hasten.core.plan import FULL
 from hasten.errors import BudgetError, RecipeError, RunError
 from hasten.methods.cache import Cache
 from hasten.models.mixture import mixture_model
-from hasten.recipe import spell
+from hasten.recipe import Recipe, spell
+from hasten.tuning import find as finding
 from hasten.tuning.bench import Bench
 from hasten.tuning.find import Plans, find_plan
-from hasten.tuning.seeds import stream
+from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.speeds import Speeds
-from hasten.tuning.strategies import STRATEGIES, Space
+from hasten.tuning.strategies import STRATEGIES, Space, Strategy
 from hasten.tuning.strategies.joint import STALEST, moved, pattern_of, patterns, spread
+from hasten.tuning.strategies.trial import Search
 from hasten.tuning.teacher import converged_plan, teach
 
 SPEEDS = Speeds(1.0, 10.0, {})
@@ -155,3 +159,66 @@ def test_searches_with_other_classes_do_not_share_what_they_know(tmp_path: Path)
     assert np.array_equal(under(model, 1, tmp_path / "1.jsonl").errors, alone.errors)
     with pytest.raises(RunError, match="another model or with other settings"):
         under(model, 1, tmp_path / "0.jsonl")
+
+
+def far(plans: Plans, model: Model, guidance: float, count: int = 128) -> float:
+    """Mean RMSE of a found recipe to the converged samples, both by the public way of sampling."""
+    seeds = stream(0, "plan-fresh", count)
+    cond = drawn_conditions(model)(seeds)
+    exact = Recipe(converged_plan(model.process))
+    ends = []
+    for recipe in (plans.recipe, exact):
+        with apply(model, recipe, guidance=guidance) as fast:
+            ends.append(fast.sample(seeds, cond))
+    return float((ends[0] - ends[1]).square().flatten(1).mean(1).sqrt().mean())
+
+
+def test_a_guided_search_is_judged_under_its_guidance(tmp_path: Path) -> None:
+    model = mixture_model(labels=(0, 0, 1, 1))
+    plans = find_plan(
+        model, 5, trials=60, guidance=2.0, speeds=SPEEDS, journal=tmp_path / "trials.jsonl"
+    )
+    assert plans.errors[0].mean() == pytest.approx(far(plans, model, 2.0), rel=1e-3)
+    assert plans.errors[0].mean() < plans.errors[1].mean()
+    # a plan for guided samples is not one for others: the weight was there all along
+    assert far(plans, model, 1.0) != pytest.approx(plans.errors[0].mean(), rel=0.05)
+
+
+def only_held(space: Space, rng: np.random.Generator) -> Search:
+    """What the joint search proposes first that holds rows, and nothing else."""
+    search = STRATEGIES["joint"].propose(space, rng)
+    batch = next(search)
+    while not any(any(trial.candidate.held) for trial in batch):
+        batch = search.send([space.bench.score(trial.candidate, 1) for trial in batch])
+    yield [trial for trial in batch if any(trial.candidate.held)]
+
+
+def test_held_rows_of_a_found_plan_are_held_when_it_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tactic = dataclasses.replace(nets.uvit(), name="toy"), Cache(depth=0.6)
+    holding = Strategy("held", only_held, "", "", reuses=True)
+    monkeypatch.setattr(finding, "STRATEGIES", {"held": holding})
+    monkeypatch.setattr(finding, "tactics", lambda _: [tactic])
+    for name in ("TRAIN", "VALID", "FRESH"):
+        monkeypatch.setattr(finding, name, 8)
+    plans = find_plan(
+        model,
+        4,
+        strategy="held",
+        trials=12,
+        speeds=Speeds(0.0, 10.0, {spell(tactic): 2.5}),
+        journal=tmp_path / "trials.jsonl",
+    )
+    assert plans.recipe.methods == (tactic,)
+    assert any(not entry.full for entry in plans.best.plan.reuse)
+    assert plans.errors[0].mean() == pytest.approx(far(plans, model, 1.0, 8), rel=1e-3)
+    # without the mechanism the same rows end elsewhere
+    rows = [dataclasses.replace(row, reuse=FULL) for row in plans.best.plan.rows]
+    full = Recipe(dataclasses.replace(plans.best.plan, rows=tuple(rows)))
+    seeds = range(4)
+    cond = drawn_conditions(model)(seeds)
+    with apply(model, plans.recipe) as fast:
+        held = fast.sample(seeds, cond)
+    with apply(model, full) as slow:
+        assert not torch.allclose(slow.sample(seeds, cond), held, atol=1e-3)
