@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hasten.models.scale import Scale, conserve
+from hasten.models.scale import Logit, Scale, conserve
 
 SCALE = Scale(threshold=0.015)
 
@@ -54,3 +57,13 @@ def test_a_total_without_parts_goes_to_the_strongest() -> None:
 
 def test_a_total_below_the_threshold_is_nothing() -> None:
     assert conserve(torch.ones(1, 3), torch.tensor([0.01]), 0.015).tolist() == [[0, 0, 0]]
+
+
+def test_the_logit_of_a_share_comes_back_and_is_what_the_challenge_published() -> None:
+    logit, incident = Logit(), torch.tensor([[1e3], [1e5]], dtype=torch.float64)
+    energies = torch.tensor([[0.0, 0.015, 10.0, 900.0], [0.0, 0.015, 10.0, 9e4]]).double()
+    numbers = logit(energies, incident)
+    torch.testing.assert_close(logit.inverse(numbers, incident), energies, rtol=1e-6, atol=1e-9)
+    assert float(numbers[0, 0]) == pytest.approx(math.log(1e-6), abs=1e-5)
+    # half of twice the incident energy is in the middle
+    assert float(logit(incident, incident)[0, 0]) == pytest.approx(0, abs=1e-9)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hasten.adapters.card import load_bundle
+from hasten.adapters.cells import Cells
 from hasten.adapters.showers import LayerEnergies, Showers, layer_sums
 from hasten.data.geometry import SIW
 from hasten.data.showers import Showers as Data
@@ -125,6 +126,20 @@ def test_a_training_without_minutes_stops_between_the_models_and_goes_on(place: 
     assert load_bundle(out / "model" / "layers").card["training"]["seen"] == 32
 
 
+@pytest.mark.parametrize("scale", ["gap", "logit"])
+def test_cells_are_trained_alone_where_no_layer_model_is_named(place: Path, scale: str) -> None:
+    path = place / "cells.toml"
+    old = 'codec = {name = "showers", layers = "layers.toml", soft = 1.0, gap = 1.0}'
+    new = f'codec = {{name = "cells", scale = "{scale}", soft = 1.0, gap = 1.0}}'
+    path.write_text(path.read_text().replace(old, new))
+    assert train_config(path, place / "data.h5", place / "run").step == 4
+    model = load(place / "run" / "model")
+    assert isinstance(model.codec, Cells)
+    found = sample(model, stock_plan(model.process, "euler", "karras", 2), [0], torch.tensor([2e3]))
+    assert found.isfinite().all()
+    assert not (place / "run" / "layers").exists()
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "error", "says"),
     [
@@ -132,6 +147,7 @@ def test_a_training_without_minutes_stops_between_the_models_and_goes_on(place: 
         ("cells.toml", "energies = {low = 1000.0, high = 10000.0}", "", ModelError, "which energ"),
         ("cells.toml", ", soft = 1.0", "", ModelError, "lacks 'soft'"),
         ("cells.toml", 'kind = "shower"', 'kind = "layers"', ModelError, "cannot be trained"),
+        ("cells.toml", 'name = "showers"', 'name = "pixels"', ModelError, "makes no showers"),
         ("layers.toml", "samples = 32", "", ModelError, "samples"),
     ],
 )

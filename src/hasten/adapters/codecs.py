@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
 
+from hasten.adapters.cells import Cells
 from hasten.adapters.showers import LayerEnergies, Showers
 from hasten.adapters.weights import read_tensors
 from hasten.core.model import Codec, Energies, Identity, Model, Pixels
 from hasten.core.plan import Plan
-from hasten.data.geometry import GEOMETRIES
+from hasten.data.geometry import GEOMETRIES, Geometry
 from hasten.errors import ModelError
 from hasten.files import atomic_write_bytes
-from hasten.models.scale import Scale
+from hasten.models.scale import Logit, Scale
 from hasten.solvers import stock_plan
 
 TABLES = "codec.safetensors"
+_SCALES: dict[str, type[Scale | Logit]] = {"gap": Scale, "logit": Logit}
 LAYERS = "layers"
 """Folder of the layer model beside a shower model's card."""
 
@@ -61,10 +64,23 @@ def write_codec(codec: Codec, folder: Path) -> str | dict[str, Any]:
     if isinstance(codec, LayerEnergies):
         tables = {"centre": codec.centre.contiguous(), "spread": codec.spread.contiguous()}
         atomic_write_bytes(folder / TABLES, save(tables))
-        law = {"low": codec.energies.low, "high": codec.energies.high, "law": codec.energies.law}
-        return {"name": "layer-energies", "energies": law, "scale": _scale_facts(codec.scale)}
+        return {
+            "name": "layer-energies",
+            "energies": dataclasses.asdict(codec.energies),
+            "scale": dataclasses.asdict(codec.scale),
+        }
     if isinstance(codec, Showers):
         return _write_showers(codec, folder)
+    if isinstance(codec, Cells):
+        kind = next(name for name, known in _SCALES.items() if isinstance(codec.scale, known))
+        return {
+            "name": "cells",
+            "geometry": _geometry_name(codec.geometry),
+            "energies": dataclasses.asdict(codec.energies),
+            "centre": codec.centre,
+            "spread": codec.spread,
+            "scale": {"name": kind, **dataclasses.asdict(codec.scale)},
+        }
     raise ModelError(
         f"a codec of type {type(codec).__name__} cannot be written on a card",
         hint=f"known: {', '.join(_READERS)}; keep such a model as file.py:function",
@@ -80,21 +96,36 @@ def _layer_energies(table: Mapping[str, Any], folder: Path, _: Load) -> Codec:
 
 def _showers(table: Mapping[str, Any], folder: Path, load: Load) -> Codec:
     facts = dict(table)
-    name, place = facts.pop("geometry"), facts.pop("layers")
+    geometry, layers = _geometry(facts.pop("geometry"), folder), load(folder / facts.pop("layers"))
+    return Showers(geometry, layers, own_plan(layers), Scale(**facts.pop("scale")), **facts)
+
+
+def _cells(table: Mapping[str, Any], folder: Path, _: Load) -> Codec:
+    facts = dict(table)
+    scale, energies = dict(facts.pop("scale")), Energies(**facts.pop("energies"))
+    made = _SCALES[scale.pop("name")](**scale)
+    return Cells(_geometry(facts.pop("geometry"), folder), energies, made, **facts)
+
+
+def _geometry(name: str, folder: Path) -> Geometry:
     if name not in GEOMETRIES:
         raise ModelError(
             f"unknown geometry {name!r}", where=str(folder), hint=f"known: {[*GEOMETRIES]}"
         )
-    layers = load(folder / place)
-    return Showers(GEOMETRIES[name], layers, own_plan(layers), Scale(**facts.pop("scale")), **facts)
+    return GEOMETRIES[name]
+
+
+def _geometry_name(geometry: Geometry) -> str:
+    if geometry.name not in GEOMETRIES:
+        raise ModelError(
+            f"the geometry {geometry.name!r} cannot be written on a card",
+            hint=f"known: {', '.join(GEOMETRIES)}",
+        )
+    return geometry.name
 
 
 def _write_showers(codec: Showers, folder: Path) -> dict[str, Any]:
-    if codec.geometry.name not in GEOMETRIES:
-        raise ModelError(
-            f"the geometry {codec.geometry.name!r} cannot be written on a card",
-            hint=f"known: {', '.join(GEOMETRIES)}",
-        )
+    geometry = _geometry_name(codec.geometry)
     if not (folder / LAYERS).is_dir():
         raise ModelError(
             "the layer model would be lost",
@@ -103,12 +134,27 @@ def _write_showers(codec: Showers, folder: Path) -> dict[str, Any]:
         )
     return {
         "name": "showers",
-        "geometry": codec.geometry.name,
+        "geometry": geometry,
         "layers": LAYERS,
         "centre": codec.centre,
         "spread": codec.spread,
-        "scale": _scale_facts(codec.scale),
+        "scale": dataclasses.asdict(codec.scale),
     }
+
+
+def geometry_of(model: Model) -> Geometry:
+    """Where the cells of a model's showers are.
+
+    Raises:
+        ModelError: If its samples are no showers.
+    """
+    if not isinstance(model.codec, (Showers, Cells)):
+        raise ModelError(
+            "samples of this model are no showers",
+            where=model.name,
+            hint="a shower model has the codec hasten.adapters.showers.Showers",
+        )
+    return model.codec.geometry
 
 
 def own_plan(model: Model) -> Plan:
@@ -128,14 +174,11 @@ def own_plan(model: Model) -> Plan:
         ) from cause
 
 
-def _scale_facts(scale: Scale) -> dict[str, float]:
-    return {"threshold": scale.threshold, "soft": scale.soft, "gap": scale.gap}
-
-
 _READERS: dict[str, Callable[[Mapping[str, Any], Path, Load], Codec]] = {
     "identity": lambda _table, _folder, _load: Identity(),
     "pixels": lambda _table, _folder, _load: Pixels(),
     "layer-energies": _layer_energies,
     "showers": _showers,
+    "cells": _cells,
 }
 """How a codec is made from the rest of its table, the card's folder, and what opens models."""

@@ -59,6 +59,7 @@ def sample(
         _check_form(out)
     import torch
 
+    from hasten.adapters.codecs import geometry_of
     from hasten.applying import apply
 
     net = subjects.open_model(model, device, dtype, threads)
@@ -69,7 +70,7 @@ def sample(
     if out.suffix == ".png":
         _check_pictures(net.shape, net.name)
     if out.suffix == ".h5":
-        _check_showers(net)
+        geometry_of(net)
     seeds = range(seed, seed + n)
     wanted = subjects.conditions(net, seeds, classes=classes, cond=cond, energy=energy)
     chosen = subjects.open_recipe(recipe, net, model)
@@ -110,17 +111,6 @@ def _check_form(out: Path) -> None:
     check_writable(out)
 
 
-def _check_showers(model: Model) -> None:
-    from hasten.adapters.showers import Showers
-
-    if not isinstance(model.codec, Showers):
-        raise DataError(
-            "samples of this model are no showers",
-            where=model.name,
-            hint="write them to a .npz archive: -o samples.npz",
-        )
-
-
 def _write_pictures(out: Path, made: Made) -> None:
     atomic_write_bytes(out, picture_grid(made.samples.numpy()))
 
@@ -139,12 +129,12 @@ def _write_archive(out: Path, made: Made) -> None:
 
 
 def _write_showers(out: Path, made: Made) -> None:
-    from hasten.adapters.showers import Showers as Codec
+    from hasten.adapters.codecs import geometry_of
     from hasten.data.showers import Showers, save_showers
 
-    if isinstance(made.model.codec, Codec) and made.cond is not None:
+    if made.cond is not None:
         energies, cells = made.cond.numpy(), made.samples.numpy()
-        found = Showers(energies, cells, made.model.codec.geometry, made.model.name)
+        found = Showers(energies, cells, geometry_of(made.model), made.model.name)
         how = {"creator": f"hasten, {made.model.name}", "recipe": made.recipe.dumps()}
         save_showers(out, found, attributes={**how, "first_seed": made.seeds[0]})
 

@@ -1,9 +1,10 @@
-"""Scale: energies as numbers that a net can learn, and back; and sums that hold.
+"""Energies as numbers that a net can learn, and back; and sums that hold.
 
-An energy E becomes 0 if nothing was read out, else ``gap + ln((E + soft) / (threshold + soft))``.
-The gap keeps "nothing" apart from the weakest reading, so that a small error of a sampler changes
-energies a little and never makes a reading out of nothing. The soft start gives the few readings
-below that of one particle no more room than they deserve.
+With `Scale` an energy E becomes 0 if nothing was read out, else
+``gap + ln((E + soft) / (threshold + soft))``. The gap keeps "nothing" apart from the weakest
+reading, so that a small error of a sampler changes energies a little and never makes a reading out
+of nothing. The soft start gives the few readings below that of one particle no more room than they
+deserve.
 """
 
 from __future__ import annotations
@@ -30,16 +31,43 @@ class Scale:
     soft: float = 1.0
     gap: float = 1.0
 
-    def __call__(self, energy: Tensor) -> Tensor:
-        """Numbers of energies, MeV, of any shape."""
+    def __call__(self, energy: Tensor, incident: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Numbers of energies, MeV, of any shape, whatever the incident energy."""
         least = self.threshold + self.soft
         known = self.gap + ((energy + self.soft) / least).clamp(min=1.0).log()
         return torch.where(energy >= self.threshold, known, torch.zeros_like(known))
 
-    def inverse(self, number: Tensor) -> Tensor:
+    def inverse(self, number: Tensor, incident: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Energies, MeV, of numbers; those nearer to 0 than to a reading are none."""
         grown = (self.threshold + self.soft) * (number - self.gap).clamp(min=0).exp() - self.soft
         return torch.where(number >= self.gap / 2, grown, torch.zeros_like(grown))
+
+
+@final
+@dataclass(frozen=True)
+class Logit:
+    """The map of most published models: the logit of a share of the incident energy.
+
+    No energy lies at ``logit(limit)``, a spike far from all readings, and a small error of a
+    number is multiplied by the energy. As in CaloDiffusion (Amram and Pedro, arXiv 2308.03876).
+
+    Attributes:
+        whole: Times the incident energy, what a share is of.
+        limit: Shares are kept so far from 0 and 1.
+    """
+
+    whole: float = 2.0
+    limit: float = 1e-6
+
+    def __call__(self, energy: Tensor, incident: Tensor) -> Tensor:
+        """Numbers of energies [n, m] for incident energies [n, 1], MeV."""
+        share = (energy / (self.whole * incident)).clamp(0, 1)
+        return torch.logit(self.limit + (1 - 2 * self.limit) * share)
+
+    def inverse(self, number: Tensor, incident: Tensor) -> Tensor:
+        """Energies [n, m], MeV."""
+        share = (torch.sigmoid(number) - self.limit) / (1 - 2 * self.limit)
+        return share.clamp(0, 1) * (self.whole * incident)
 
 
 def conserve(parts: Tensor, total: Tensor, threshold: float, rounds: int = 3) -> Tensor:

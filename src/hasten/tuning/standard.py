@@ -17,9 +17,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from hasten.adapters.showers import Showers
+from hasten.adapters.codecs import geometry_of
 from hasten.core.model import Model
-from hasten.data.geometry import Geometry
 from hasten.data.images import load_images
 from hasten.data.showers import load_showers
 from hasten.errors import DataError, ModelError
@@ -114,20 +113,10 @@ def _images(path: str | Path) -> Real:
 
 
 def _showers(model: Model, path: str | Path) -> Real:
-    showers = load_showers(path, geometry=_geometry(model))
+    showers = load_showers(path, geometry=geometry_of(model))
     title = " ".join(filter(None, [showers.name, showers.split or ""]))
     cells, energies = torch.from_numpy(showers.cells), torch.from_numpy(showers.energies)
     return Real(cells, energies, f"{title}, {len(showers):,} showers")
-
-
-def _geometry(model: Model) -> Geometry:
-    if not isinstance(model.codec, Showers):
-        raise ModelError(
-            "this model does not say where the cells of its showers are",
-            where=model.name,
-            hint="give it the codec hasten.adapters.showers.Showers",
-        )
-    return model.codec.geometry
 
 
 def settle(
@@ -178,7 +167,7 @@ def settle(
 def _fitted(model: Model, real: Real) -> Features:
     """Features without a judge: fixed on the real samples themselves."""
     if model.kind == "shower" and real.cond is not None:
-        return ShowerFeatures.fit(real.samples, real.cond, _geometry(model))
+        return ShowerFeatures.fit(real.samples, real.cond, geometry_of(model))
     return default_features(real.samples)
 
 
