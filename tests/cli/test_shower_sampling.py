@@ -92,3 +92,12 @@ def test_pictures_are_no_showers(tmp_path: Path) -> None:
     )
     assert result.exit_code == 2
     assert "no showers" in result.stderr
+
+
+def test_inspect_tells_of_energies_and_of_the_layer_model(folder: Path) -> None:
+    result = CliRunner().invoke(cli.app, ["inspect", str(folder)])
+    assert result.exit_code == 0, result.output
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "energies 1 to 100 GeV, power" in lines
+    assert any(line.startswith("beside it layers, ") for line in lines)
+    assert any("dpmpp_2m karras 4" in line for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -96,7 +97,7 @@ def inspect(
             "clips x0 to": f"[-{facts['clip']:g}, {facts['clip']:g}]"
             if facts["clip"] is not None
             else "nothing",
-            "classes": str(facts["classes"] or "none"),
+            **_asked(facts),
             "baseline": facts["baseline"],
             "parameters": f"{facts['parameters']:,}",
             "MACs a sample": f"{facts['macs']['linear_conv']:,} linear and convolution, "
@@ -142,6 +143,26 @@ def _span(paths: list[str]) -> str:
     return ", ".join(paths) if len(paths) < 3 else f"{paths[0]} ... {paths[-1]}"
 
 
+def _asked(facts: dict[str, Any]) -> dict[str, str]:
+    """What the model is conditioned on, and which models its codec asks on the way."""
+    lines = {"classes": str(facts["classes"] or "none")}
+    if known := facts["energies"]:
+        low, high = known["low"] / 1000, known["high"] / 1000
+        lines = {"energies": f"{low:g} to {high:g} GeV, {known['law']}"}
+    for inner in facts["beside"]:
+        lines["beside it"] = (
+            f"{inner['name']}, {inner['parameters']:,} parameters, {inner['sampler']}"
+        )
+    return lines
+
+
+def _beside(inner: Model) -> dict[str, Any]:
+    from hasten.tuning.study import baseline
+
+    count = sum(p.numel() for p in inner.net.parameters())
+    return {"name": inner.name, "parameters": count, "sampler": baseline(inner).label}
+
+
 def _facts(net: Model) -> dict[str, Any]:
     from hasten.core.anatomy import anatomy
     from hasten.core.macs import count_macs
@@ -161,6 +182,8 @@ def _facts(net: Model) -> dict[str, Any]:
         "prediction": type(net.prediction).__name__,
         "clip": net.clip,
         "classes": net.classes.count if net.classes else None,
+        "energies": dataclasses.asdict(net.energies) if net.energies else None,
+        "beside": [_beside(inner) for inner in net.codec.models()],
         "baseline": baseline(net).label,
         "parameters": sum(p.numel() for p in net.net.parameters()),
         "macs": {
