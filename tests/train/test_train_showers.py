@@ -126,6 +126,17 @@ def test_a_training_without_minutes_stops_between_the_models_and_goes_on(place: 
     assert load_bundle(out / "model" / "layers").card["training"]["seen"] == 32
 
 
+def test_a_flow_is_trained_as_well(place: Path) -> None:
+    path = place / "cells.toml"
+    text = path.read_text().replace('name = "edm"', 'name = "flow"').replace("noise =", "# noise =")
+    path.write_text(text.replace('{name = "raw", sigma_data = 1.0}', '{name = "velocity"}'))
+    train_config(path, place / "data.h5", place / "run")
+    model = load(place / "run" / "model")
+    plan = stock_plan(model.process, "euler", "uniform", 4)
+    found = sample(model, plan, [0, 1], torch.tensor([2e3, 9e3]))
+    assert 0.5 < float(found.sum(1)[0] / 2e3) < 1.5
+
+
 @pytest.mark.parametrize("scale", ["gap", "logit"])
 def test_cells_are_trained_alone_where_no_layer_model_is_named(place: Path, scale: str) -> None:
     path = place / "cells.toml"
