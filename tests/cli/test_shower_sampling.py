@@ -7,9 +7,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from calo import saved
 from typer.testing import CliRunner, Result
 
+from calo import saved
 from hasten import cli
 from hasten.data.geometry import SIW
 from hasten.data.showers import load_showers

@@ -21,6 +21,7 @@ import importlib
 import importlib.util
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -41,10 +42,23 @@ class Reading(NamedTuple):
     Attributes:
         features: [n, dims], float32 on the CPU.
         logits: [n, classes] where the set is a classifier; else None.
+        seen: [n, columns], what the features were made of and people want to see; or None.
     """
 
     features: Tensor
-    logits: Tensor | None
+    logits: Tensor | None = None
+    seen: Tensor | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Reading]) -> Reading:
+        """Readings of neighbouring samples as one."""
+        logits = [part.logits for part in parts if part.logits is not None]
+        seen = [part.seen for part in parts if part.seen is not None]
+        return cls(
+            torch.cat([part.features for part in parts]),
+            torch.cat(logits) if logits else None,
+            torch.cat(seen) if seen else None,
+        )
 
 
 class Features(abc.ABC):
@@ -88,9 +102,8 @@ class Features(abc.ABC):
                 if cond is not None:
                     given = cond[first : first + BATCH]
                 parts.append(self.look(unit, given))
-        features = torch.cat([part.features.float().cpu() for part in parts])
-        logits = [part.logits.float().cpu() for part in parts if part.logits is not None]
-        return Reading(features, torch.cat(logits) if logits else None)
+        found = Reading.joined(parts)
+        return Reading(found.features.float().cpu(), _plain(found.logits), _plain(found.seen))
 
     def __call__(self, samples: Tensor, cond: Tensor | None = None) -> Tensor:
         """The features alone, [n, dims]."""
@@ -357,6 +370,10 @@ def default_features(real: Tensor, dims: int = 64) -> Features:
         return Projected.fit(RandomConv(shape[0]), real, dims, whiten=True)
     flat = Flat(shape)
     return flat if flat.dims <= dims else Projected.fit(flat, real, dims)
+
+
+def _plain(values: Tensor | None) -> Tensor | None:
+    return None if values is None else values.float().cpu()
 
 
 def _check_shape(samples: Tensor, shape: tuple[int, ...], where: str) -> None:

@@ -68,10 +68,7 @@ class Court:
             done = end
             if report is not None:
                 report(done, len(seeds))
-        logits = [part.logits for part in parts if part.logits is not None]
-        return Reading(
-            torch.cat([p.features for p in parts]), torch.cat(logits) if logits else None
-        )
+        return Reading.joined(parts)
 
     def _block(self, sampler: Sampler, identity: str, seeds: Sequence[int]) -> Reading:
         facts = f"{identity}|{self.reference.metric}|{seeds[0]}+{len(seeds)}"
@@ -79,21 +76,18 @@ class Court:
         for folder in self.folders:
             if (folder / name).exists():
                 with np.load(folder / name) as file:
-                    held = {key: torch.from_numpy(file[key]) for key in file.files}
-                    return Reading(held["features"], held.get("logits"))
+                    return Reading(**{key: torch.from_numpy(file[key]) for key in file})
         parts = []
         for first in range(0, len(seeds), self.batch):
             some = seeds[first : first + self.batch]
             cond = self.conditions(some)
             parts.append(self.features.read(sampler(some, cond), cond))
-        arrays = {"features": torch.cat([part.features for part in parts])}
-        logits = [part.logits for part in parts if part.logits is not None]
-        if logits:
-            arrays["logits"] = torch.cat(logits)
+        found = Reading.joined(parts)
         with atomic(self.folders[0] / name) as file:
-            plain: dict[str, Any] = {key: value.numpy() for key, value in arrays.items()}
+            held = {key: value for key, value in found._asdict().items() if value is not None}
+            plain: dict[str, Any] = {key: value.numpy() for key, value in held.items()}
             np.savez_compressed(file, **plain)
-        return Reading(arrays["features"], arrays.get("logits"))
+        return found
 
 
 def model_fingerprint(model: Model) -> str:

@@ -12,6 +12,9 @@ import numpy as np
 from hasten.applying import Applied, apply
 from hasten.files import atomic_write_text
 from hasten.measure.neighbours import density_coverage, kid
+from hasten.measure.physics.features import ShowerFeatures
+from hasten.measure.physics.observables import spectrum_edges
+from hasten.measure.physics.rows import columns
 from hasten.measure.quality import accuracy
 from hasten.measure.speed import SpeedRatio, compare_speed
 from hasten.recipe import Recipe
@@ -212,6 +215,7 @@ class Results:
             "versions": versions(),
             "samples": self._samples(shown),
             "errors": self._errors(shown),
+            "physics": self._physics(shown),
             "warnings": self.warnings,
         }
         folder.write_json(RESULT, facts)
@@ -303,6 +307,20 @@ class Results:
             arrays[name] = made.float().cpu().numpy()
         study.folder.write_arrays("samples.npz", arrays)
         return {"file": "samples.npz", "arms": list(arms), "n": len(seeds), "seeds": list(seeds)}
+
+    def _physics(self, arms: dict[str, Arm]) -> dict[str, Any] | None:
+        """Observables of showers, those that judge and those of every arm; None for images."""
+        features, seen = self.study.court.features, self.study.standard.seen
+        if not isinstance(features, ShowerFeatures) or seen is None:
+            return None
+        arrays = {"reference": seen.numpy(), "edges": spectrum_edges(features.geometry)}
+        for name, arm in (arms | {"converged": self.converged}).items():
+            reading = self.final.reading(Recipe.from_dict(arm["recipe"]), arm["label"])
+            if reading.seen is not None:
+                arrays[name] = reading.seen.numpy()
+        self.study.folder.write_arrays("physics.npz", arrays)
+        found = {name: list(where) for name, where in columns(features.geometry).items()}
+        return {"file": "physics.npz", "arms": list(arms), "columns": found}
 
     def _errors(self, arms: dict[str, Arm]) -> dict[str, Any]:
         arrays: dict[str, Any] = {}

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from hasten.adapters.codecs import geometry_of
+from hasten.adapters.weights import read_tensors
 from hasten.core.model import Model
 from hasten.data.images import load_images
 from hasten.data.showers import load_showers
@@ -33,8 +34,10 @@ from hasten.models.judge import load_judge, read_card
 
 STATISTICS, SEARCHED = "stats.safetensors", "search.safetensors"
 """In a judge's folder: real data for verdicts, and others for a search."""
-PHYSICS = "features.safetensors"
-"""In a shower judge's folder: what is looked at."""
+PHYSICS, SEEN = "features.safetensors", "seen.safetensors"
+"""In a shower judge's folder: what is looked at, and observables of the showers that judge."""
+SHOWN = 4000
+"""Real samples that are shown, at most."""
 ENOUGH = 10_000
 """Real samples from which a half is enough to judge."""
 
@@ -49,12 +52,14 @@ class Standard:
         reference: Real samples in these features, or the model's own: what judges.
         scout: Other real samples, for the search; the same ones where there are too few for two.
         against: ``data`` or ``own``.
+        seen: What people want to see of the real samples that judge [n, columns], or None.
     """
 
     features: Features
     reference: Reference
     scout: Reference
     against: str
+    seen: Tensor | None = None
 
 
 def find_judge(model: Model, judge: str | None) -> Path | None:
@@ -153,15 +158,24 @@ def settle(
     else:
         real = real_samples(model, reference)
     features = _fitted(model, real) if folder is None else _features(folder)
+    order = torch.from_numpy(scattered(len(real.samples)))
     if not split or len(real.samples) < ENOUGH:
         found = _reference(model, features, real)
-        return Standard(features, found, found, against)
-    order = torch.from_numpy(scattered(len(real.samples)))
+        return Standard(features, found, found, against, _shown(features, real, order))
+    parts = order.tensor_split(2)
     halves = [
         _reference(model, features, real.part(part, f"{real.title}, {which} half"))
-        for which, part in zip(("one", "the other"), order.tensor_split(2), strict=True)
+        for which, part in zip(("one", "the other"), parts, strict=True)
     ]
-    return _standard(features, halves[0], halves[1], against)
+    return _standard(features, halves[0], halves[1], against, _shown(features, real, parts[0]))
+
+
+def _shown(features: Features, real: Real, order: Tensor) -> Tensor | None:
+    """What people want to see of the real samples that judge, if these features know."""
+    if real.cond is None:
+        return None
+    some = real.part(order[:SHOWN], real.title)
+    return features.read(some.samples, some.cond).seen
 
 
 def _fitted(model: Model, real: Real) -> Features:
@@ -175,13 +189,18 @@ def _published(folder: Path) -> Standard:
     """What a judge's folder holds: test data judge, training data guide the search."""
     found, search = Reference.load(folder / STATISTICS), folder / SEARCHED
     scout = Reference.load(search) if search.is_file() else found
-    return _standard(_features(folder), found, scout, "data")
+    seen = None
+    if (folder / SEEN).is_file():
+        seen = read_tensors(folder / SEEN)[0]["seen"].float()
+    return _standard(_features(folder), found, scout, "data", seen)
 
 
-def _standard(features: Features, found: Reference, scout: Reference, against: str) -> Standard:
+def _standard(
+    features: Features, found: Reference, scout: Reference, against: str, seen: Tensor | None
+) -> Standard:
     # the margin's floor is one number, on the search's seeds and on the final ones
     scout = dataclasses.replace(scout, just_visible=found.just_visible)
-    return Standard(features, found, scout, against)
+    return Standard(features, found, scout, against, seen)
 
 
 def _features(folder: Path) -> Features:

@@ -54,6 +54,7 @@ from hasten.errors import DataError
 from hasten.measure.features import Features, Reading
 from hasten.measure.physics.conditional import Conditional
 from hasten.measure.physics.observables import Observables, observe, width
+from hasten.measure.physics.rows import to_rows
 
 VERSION = 1
 FINE, COARSE, HALVES, RINGS, BANDS = 10, 5, 2, 9, 8
@@ -225,7 +226,8 @@ class ShowerFeatures(Features):
                 where=self.name,
                 hint="pass the conditions the samples were drawn with: energies [n] in MeV",
             )
-        return Reading(torch.from_numpy(self.of(observe(samples, cond, self.geometry))), None)
+        seen = observe(samples, cond, self.geometry)
+        return Reading(torch.from_numpy(self.of(seen)), None, torch.from_numpy(to_rows(seen)))
 
     def of(self, seen: Observables) -> NDArray[np.float32]:
         """Features [n, dims] of showers whose observables are at hand."""

@@ -3,6 +3,7 @@
 features.safetensors    the feature set, fixed on training showers
 search.safetensors      statistics of training showers, by which a search may choose
 stats.safetensors       statistics of held-out showers, which judge
+seen.safetensors        their observables, to be drawn beside others
 card.toml               how it was made
 """
 
@@ -12,15 +13,19 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tomli_w
 import torch
+from safetensors.numpy import save
 
 from hasten.data.showers import Showers
 from hasten.errors import DataError
-from hasten.files import atomic_write_text
+from hasten.files import atomic_write_bytes, atomic_write_text
 from hasten.measure.degradations import Shift
 from hasten.measure.moments import scattered
 from hasten.measure.physics.features import ShowerFeatures
+from hasten.measure.physics.observables import observe
+from hasten.measure.physics.rows import to_rows
 from hasten.measure.quality import frechet, make_reference
 from hasten.measure.reference import Reference
 
@@ -62,6 +67,8 @@ def publish_shower_judge(
     features.save(place / "features.safetensors")
     chosen = torch.from_numpy(scattered(len(train))[:GUIDES])
     seen = features(torch.from_numpy(train.cells)[chosen], torch.from_numpy(train.energies)[chosen])
+    rows = to_rows(observe(test.cells, test.energies, test.geometry))
+    atomic_write_bytes(place / "seen.safetensors", save({"seen": rows.astype(np.float16)}))
     title = f"{train.name} {train.split or ''}".rstrip()
     guide = Reference.of(seen, features.name, data=f"{title}, {len(seen):,} showers")
     guide.save(place / "search.safetensors")
