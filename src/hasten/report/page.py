@@ -11,6 +11,7 @@ from hasten.files import atomic_write_text
 from hasten.report import plots, tables, words
 from hasten.report.notes import notes
 from hasten.report.pictures import BLOCK, gallery
+from hasten.report.showers import showers
 from hasten.report.story import Story, read
 
 
@@ -73,7 +74,8 @@ def render(story: Story) -> str:
         front=tables.front(story),
         provenance=tables.provenance(story),
         notes=notes(story),
-        gallery=gallery(story),
+        gallery=gallery(story) if story.physics is None else None,
+        physics=showers(story),
         block=BLOCK,
         plots=_plots(story),
     )

@@ -24,6 +24,29 @@ SCHEMA = 1
 
 
 @final
+@dataclass(frozen=True, eq=False)
+class Physics:
+    """Observables of showers, a row each, columns as `columns` says.
+
+    Attributes:
+        reference: Real showers [m, k].
+        arms: Those of every arm [n, k].
+        columns: First column of an observable and the one after its last.
+        edges: Cell energies between which the spectrum counts, MeV.
+    """
+
+    reference: NDArray[np.float32]
+    arms: Mapping[str, NDArray[np.float32]]
+    columns: Mapping[str, tuple[int, int]]
+    edges: NDArray[np.float64]
+
+    def part(self, rows: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+        """An observable of these rows [n, its columns]."""
+        first, last = self.columns[name]
+        return rows[:, first:last]
+
+
+@final
 @dataclass(frozen=True)
 class Story:
     """Everything a report says, before any of it is worded or drawn."""
@@ -53,6 +76,7 @@ class Story:
     seeds: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     samples: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     errors: Mapping[str, Errors] = field(default_factory=dict)
+    physics: Physics | None = None
 
     @property
     def hero(self) -> Arm | None:
@@ -170,6 +194,7 @@ def _story(folder: Path, facts: Mapping[str, Any]) -> Story:
         seeds=seeds,
         samples=samples,
         errors=_errors(folder, facts.get("errors") or {}),
+        physics=_physics(folder, facts.get("physics")),
     )
 
 
@@ -180,6 +205,16 @@ def _samples(
     names = ("baseline", "fewer_steps", "best", "closest", "converged")
     samples = {name: np.asarray(arrays[name], np.float32) for name in names if name in arrays}
     return np.asarray(arrays.get("seeds", ()), np.int64), samples
+
+
+def _physics(folder: Path, facts: Mapping[str, Any] | None) -> Physics | None:
+    arrays = _arrays(folder / str(facts["file"])) if facts else {}
+    if not facts or "reference" not in arrays:
+        return None
+    columns = {name: (int(first), int(last)) for name, (first, last) in facts["columns"].items()}
+    arms = {name: np.asarray(arrays[name], np.float32) for name in facts["arms"] if name in arrays}
+    edges = np.asarray(arrays["edges"], np.float64)
+    return Physics(np.asarray(arrays["reference"], np.float32), arms, columns, edges)
 
 
 def _errors(folder: Path, facts: Mapping[str, Any]) -> dict[str, Errors]:
