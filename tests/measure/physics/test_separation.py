@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hasten.errors import BudgetError, DataError
-from hasten.measure.physics.separation import equal_bins, from_counts, separation
+from hasten.measure.physics.separation import equal_bins, from_counts, from_spectra, separation
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 LAWS: dict[str, Draw] = {
@@ -101,3 +101,37 @@ def test_what_cannot_be_separated_is_refused() -> None:
     assert (constant.plain, constant.floor, constant.bins) == (0, 0, 1)
     facts = constant.to_dict()
     assert facts["corrected"]["n"] == 10
+
+
+def test_entries_of_one_shower_go_together() -> None:
+    """The floor of spectra is between showers: entries that come in clumps separate by chance."""
+    rng = np.random.default_rng(4)
+    law = np.array([0.1, 0.2, 0.3, 0.4])
+
+    def spectra(n: int) -> np.ndarray:
+        each = rng.dirichlet(3 * law, n)  # a shower's own shares
+        return np.stack(
+            [rng.multinomial(k, p) for k, p in zip(rng.poisson(40, n), each, strict=True)]
+        )
+
+    found = [from_spectra(spectra(300), spectra(500)) for _ in range(300)]
+    plain = np.array([each.plain for each in found])
+    floor = np.mean([each.floor for each in found])
+    assert plain.mean() == pytest.approx(floor, rel=0.15)
+    loose = np.mean([3 / 4 * (1 / 300 + 1 / 500) / 40 for _ in found])
+    assert floor > 5 * loose  # as if all entries were independent
+    assert np.mean([each.corrected.low <= 0 <= each.corrected.high for each in found]) > 0.93
+    with pytest.raises(BudgetError, match="0 entries"):
+        from_spectra(np.zeros((5, 3)), np.ones((5, 3)))
+
+
+def test_spectra_of_one_entry_are_histograms() -> None:
+    rng = np.random.default_rng(5)
+    a, b = (rng.integers(0, 6, n) for n in (700, 900))
+    lone = from_spectra(np.eye(6)[a], np.eye(6)[b])
+    counts = from_counts(np.bincount(a, minlength=6), np.bincount(b, minlength=6))
+    assert lone.plain == pytest.approx(counts.plain)
+    assert lone.floor == pytest.approx(counts.floor, rel=0.01)
+    assert lone.corrected.high == pytest.approx(counts.corrected.high, rel=0.02)
+    assert counts.floor == pytest.approx(5 / 4 * (1 / 700 + 1 / 900), rel=0.01)
+    assert counts.bins == 6

@@ -4,20 +4,26 @@
 for equal histograms, 1 for disjoint ones (arXiv 2410.21611). It is never below 0, so two samples of
 one law have some: its expectation is the floor, derived here.
 
-In bin i the two shares differ by chance with variance ``p_i (1 - p_i) (1/n + 1/m)``. To leading
-order the sum in the denominator is ``2 p_i``, so
+Let C be the covariance of p - q by chance. To leading order ``p_i + q_i = 2 p_i``, so S is the
+quadratic form ``sum_i (p_i - q_i)^2 / (4 p_i)`` and
 
-    E[S] = 1/4 sum_i (1 - p_i) (1/n + 1/m) = (k - 1) / 4 (1/n + 1/m)        for k bins,
+    E[S] = sum_i C_ii / (4 p_i),    Var[S] = 2 tr (D C)^2  with  D = diag(1 / (4 p)).
 
-whatever the bins' contents; the next order is smaller by the number of entries in a bin. (The rule
-``k / (2 n)`` is this for n = m.) It also holds where the edges are quantiles of one of the samples:
+One entry a shower makes ``C = (diag(p) - p p^T) (1/n + 1/m)``, and then, for k bins,
+
+    E[S] = (k - 1) / 4 (1/n + 1/m),
+
+whatever the bins' contents (the rule ``k / (2 n)`` is this for n = m); the next order is smaller by
+the number of entries in a bin. It also holds where the edges are quantiles of one of the samples:
 then its shares are fixed, but those of the law between the edges scatter by just as much. Beyond
 the least and the greatest of m values lies ``1 / (m + 1)`` of their law each, on average; all of it
-is separation, which adds ``1 / (m + 1)`` to the floor.
+is separation, which adds ``1 / (m + 1)`` to the floor. Where a shower has many entries, as in the
+cell spectrum, they go together, and C is estimated between showers.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -91,12 +97,7 @@ def separation(
 def from_counts(
     values: ArrayLike, reference: ArrayLike, *, open_ends: int = 0, confidence: float = 0.95
 ) -> Separation:
-    """Separation power of two histograms in common bins, entries independent.
-
-    The interval is normal. Its variance is the infinitesimal jackknife's (Efron 1982): with
-    gradients g of S in the shares, ``(sum p g^2 - (sum p g)^2) / n`` and likewise for q. Chance
-    differences add ``2 v`` to it on average, ``v = 2 (k - 1) ((1/n + 1/m) / 4)^2`` being the whole
-    variance under one law; so v is taken off once, and the rest never falls below v.
+    """Separation power of two histograms in common bins, one entry a shower.
 
     Args:
         values: Entries of the sample judged [k].
@@ -104,24 +105,78 @@ def from_counts(
         open_ends: Sides on which the bins end with a single value of the reference.
         confidence: Of the interval.
     """
-    top, bottom = (np.asarray(each, dtype=np.float64) for each in (values, reference))
-    n, m = float(top.sum()), float(bottom.sum())
-    used = top + bottom > 0
-    p, q = top[used] / n, bottom[used] / m
-    # a bin the reference never fills has no share of chance: under one law it stays empty
-    k = max(int((bottom > 0).sum()), 1)
+    counts = [np.asarray(each, dtype=np.float64) for each in (values, reference)]
+    law = counts[1] / counts[1].sum()
+    sides = []
+    for each in counts:
+        n = float(each.sum())
+        # by chance, a bin that the reference never fills stays empty
+        cov, chance = ((np.diag(x) - np.outer(x, x)) / n for x in (each / n, law))
+        sides.append(_Side(each / n, n, cov, chance))
+    return _separation(*sides, beyond=open_ends / 2 / (sides[1].n + 1), confidence=confidence)
+
+
+def from_spectra(
+    values: ArrayLike, reference: ArrayLike, *, confidence: float = 0.95
+) -> Separation:
+    """Separation power of two histograms in which a shower has many entries, or none.
+
+    Args:
+        values: Entries of every shower judged [n, k].
+        reference: Entries of every shower of the reference [m, k].
+        confidence: Of the interval.
+
+    Raises:
+        BudgetError: If there is no entry on either side, or one shower only.
+    """
+    sides = []
+    for each in (values, reference):
+        table = np.asarray(each, dtype=np.float64)
+        whole = table.sum()
+        if len(table) < 2 or not whole:
+            raise BudgetError(f"{len(table)} showers with {whole:g} entries", where="separation")
+        share = table.sum(axis=0) / whole
+        # the share is a ratio of sums over showers; this is what each of them moves it by
+        moved = (table - share * table.sum(axis=1, keepdims=True)) / whole
+        cov = moved.T @ moved * len(table) / (len(table) - 1)
+        sides.append(_Side(share, len(table), cov, cov))
+    return _separation(*sides, confidence=confidence)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Shares of the bins, from how many showers, and their covariance: as found, and by chance."""
+
+    share: Floats
+    n: float
+    cov: Floats
+    chance: Floats
+
+
+def _separation(
+    judged: _Side, reference: _Side, *, beyond: float = 0.0, confidence: float
+) -> Separation:
+    """S with floor and interval.
+
+    The interval is normal. Its variance is the infinitesimal jackknife's (Efron 1982), ``g^T C g``
+    with the gradient g of S in the shares on each side. Chance differences add twice the variance v
+    of S under one law to that, on average; so v is taken off once, and what is left is at least v.
+    """
+    used = judged.share + reference.share > 0
+    p, q = judged.share[used], reference.share[used]
     plain = float(0.5 * np.sum((p - q) ** 2 / (p + q)))
-    floor = (k - 1) / 4 * (1 / n + 1 / m) + open_ends / 2 / (m + 1)
-    chance = 2 * (k - 1) * ((1 / n + 1 / m) / 4) ** 2
+    inner = np.ix_(used, used)
+    form = (judged.chance + reference.chance)[inner] / (2 * (p + q))[:, None]
+    floor, chance = float(np.trace(form)) + beyond, 2 * float(np.sum(form * form.T))
     slopes = [0.5 * (a - b) * (a + 3 * b) / (a + b) ** 2 for a, b in ((p, q), (q, p))]
-    spread = sum(
-        (np.sum(share * slope**2) - np.sum(share * slope) ** 2) / size
-        for share, slope, size in zip((p, q), slopes, (n, m), strict=True)
-    )
-    reach = two_sided(confidence) * float(np.sqrt(max(spread - chance, chance)))
-    value = plain - floor
-    found = Measurement(value, value - reach, value + reach, int(n), confidence=confidence)
-    return Separation(plain, floor, found, k, int(n), int(m))
+    sides = (judged, reference)
+    spread = sum(float(g @ s.cov[inner] @ g) for g, s in zip(slopes, sides, strict=True))
+    reach = two_sided(confidence) * math.sqrt(max(spread - chance, chance, 0.0))
+    value, n = plain - floor, int(judged.n)
+    found = Measurement(value, value - reach, value + reach, n, confidence=confidence)
+    bins = int((reference.share > 0).sum())
+    return Separation(plain, floor, found, bins, n, int(reference.n))
 
 
 def equal_bins(reference: Floats, bins: int) -> NDArray[np.float64]:
