@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,14 +15,6 @@ if TYPE_CHECKING:
     from hasten.data.images import Images
 
 app = typer.Typer(no_args_is_help=True, help="Fetch, convert and look at data.")
-
-
-class Part(enum.StrEnum):
-    """A part of a data set."""
-
-    TRAIN = "train"
-    VALID = "valid"
-    TEST = "test"
 
 
 @app.command()
@@ -62,7 +53,9 @@ def convert(
         str | None,
         typer.Option(help="Images: first part of the files' names.", show_default=False),
     ] = None,
-    split: Annotated[Part | None, typer.Option(help="Only this part.", show_default=False)] = None,
+    split: Annotated[
+        showers.Part | None, typer.Option(help="Only this part.", show_default=False)
+    ] = None,
     rows: showers.Rows = None,
     geometry: showers.GeometryName = None,
     axes: showers.AxesName = None,
@@ -87,9 +80,9 @@ def convert(
         showers.convert(source, out, split=part, **given)
         return
     _refuse("images", given)
-    if split is Part.VALID:
+    if split is showers.Part.VALID:
         raise DataError("images have no valid part", where=str(source), hint="train or test")
-    images: Literal["train", "test"] = "train" if split is Part.TRAIN else "test"
+    images: Literal["train", "test"] = "train" if split is showers.Part.TRAIN else "test"
     with talk.progress("converting") as advance:
         paths = write(
             source,

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from hasten.data.showers.survey import Survey
 
 
+class Part(enum.StrEnum):
+    """A part of a data set."""
+
+    TRAIN = "train"
+    VALID = "valid"
+    TEST = "test"
+
+
 class Axes(enum.StrEnum):
     """Order of the axes of a shower."""
 

@@ -1,0 +1,168 @@
+"""``hasten physics``: showers of any origin against true ones."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hasten.cli import choices, showers, talk
+
+if TYPE_CHECKING:
+    from hasten.measure.physics.summary import Physics, Row
+    from hasten.measure.result import Measurement
+
+
+class Costly(enum.StrEnum):
+    """Figures that take their time."""
+
+    FPD = "fpd"
+    KPD = "kpd"
+    HIGH = "high"
+    LOW = "low"
+
+
+def physics(
+    judged: Annotated[
+        Path, typer.Argument(metavar="SHOWERS", help="Showers in any readable form.")
+    ],
+    reference: Annotated[
+        Path, typer.Argument(metavar="REFERENCE", help="True showers of the same law of energies.")
+    ],
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="Other true showers, for the row beside; by default the reference is halved.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[
+        showers.Part | None,
+        typer.Option(help="Only this part of the reference.", show_default=False),
+    ] = None,
+    rows: showers.Rows = None,
+    also: Annotated[
+        list[Costly] | None,
+        typer.Option(
+            "--also",
+            help="Figures that take their time: fpd, kpd, and the AUC of classifiers on high- "
+            "and low-level features. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    geometry: showers.GeometryName = None,
+    form: choices.Output = talk.Format.TABLE,
+) -> None:
+    """Hold showers against true ones: every observable, beside what true showers would get.
+
+    Most of it takes seconds for some thousand showers; with --also, up to minutes.
+    """
+    from hasten.data.showers import load_showers
+    from hasten.measure.physics.summary import measure_physics
+
+    with talk.progress("measuring"), showers.heard():
+        real = load_showers(
+            reference, geometry=geometry, rows=rows, split=split.value if split else None
+        )
+        made = load_showers(judged, geometry=real.geometry, rows=rows)
+        others = None
+        if truth is not None:
+            more = load_showers(truth, geometry=real.geometry, rows=rows)
+            others = more.cells, more.energies
+        found = measure_physics(
+            made.cells,
+            made.energies,
+            real.cells,
+            real.energies,
+            real.geometry,
+            truth=others,
+            costly=[each.value for each in also or ()],
+        )
+    if form is talk.Format.JSON:
+        talk.emit_json(found.to_dict())
+        return
+    _print(found)
+
+
+def _print(found: Physics) -> None:
+    talk.say(
+        f"{found.n:,} showers against {found.m:,} true ones, {found.geometry}; the columns of true "
+        "ones are true showers judged in the same way"
+    )
+    talk.emit_table(
+        ("separation × 1000", ">showers", ">true ones", ">chance"),
+        [
+            (
+                name,
+                _thousandth(row.corrected),
+                _thousandth(found.floor.separations[name].corrected),
+                f"{1000 * row.floor:.1f}",
+            )
+            for name, row in found.judged.separations.items()
+        ],
+    )
+    talk.emit_table(
+        ("energy, GeV", ">n", ">response / true", ">resolution / true"),
+        [
+            (
+                f"{each.low / 1000:.3g} to {each.high / 1000:.3g}",
+                f"{each.n:,}",
+                _ratio(each.response.ratio if each.response else None),
+                _ratio(each.resolution.ratio if each.resolution else None),
+            )
+            for each in found.judged.slices
+        ],
+    )
+    talk.emit_table(
+        ("figure", ">showers", ">true ones"),
+        [
+            (title, _figure(one), _figure(other))
+            for title, one, other in zip(
+                _TITLES.values(), _figures(found.judged), _figures(found.floor), strict=True
+            )
+            if one is not None
+        ],
+    )
+
+
+_TITLES = {
+    "correlation_largest": "correlations of layers, largest difference",
+    "fpd": "FPD × 1000",
+    "kpd": "KPD × 1000",
+    "high": "AUC, high-level",
+    "low": "AUC, low-level",
+}
+
+
+def _figures(row: Row) -> list[Any]:
+    values = [getattr(row, name) for name in _TITLES]
+    return [
+        _scaled(value) if name in ("fpd", "kpd") else value
+        for name, value in zip(_TITLES, values, strict=True)
+    ]
+
+
+def _scaled(found: Measurement | None) -> tuple[float, float, float] | None:
+    return None if found is None else (1e3 * found.value, 1e3 * found.low, 1e3 * found.high)
+
+
+def _figure(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, tuple):
+        return f"{value[0]:.3g} ({value[1]:.3g} to {value[2]:.3g})"
+    return _ratio(value)
+
+
+def _ratio(found: Measurement | None) -> str:
+    if found is None:
+        return "too few"
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+
+
+def _thousandth(found: Measurement) -> str:
+    return f"{1000 * found.value:.1f} ± {500 * (found.high - found.low):.1f}"

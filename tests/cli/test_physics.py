@@ -1,0 +1,60 @@
+"""``hasten physics``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from calo import SMALL, showers
+from hasten import cli
+from hasten.data.showers import Showers, save_showers
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("showers")
+    cells, energies = (each.numpy() for each in showers(1200))
+    save_showers(place / "same.h5", Showers(energies[:400], cells[:400], SMALL, "same"))
+    save_showers(place / "off.h5", Showers(energies[:400], 1.1 * cells[:400], SMALL, "off"))
+    save_showers(place / "true.h5", Showers(energies[400:], cells[400:], SMALL, "true"))
+    save_showers(place / "few.h5", Showers(energies[:50], cells[:50], SMALL, "few"))
+    return place
+
+
+def physics(*words: object) -> Result:
+    return CliRunner().invoke(cli.app, ["physics", *(str(word) for word in words)])
+
+
+def test_showers_of_one_law_are_beside_true_ones_and_others_are_not(files: Path) -> None:
+    found = {}
+    for name in ("same", "off"):
+        result = physics(files / f"{name}.h5", files / "true.h5", "--format", "json")
+        assert result.exit_code == 0, result.output
+        found[name] = json.loads(result.stdout)
+    assert found["same"]["n"] == found["same"]["m"] == 400
+    response = {
+        name: each["judged"]["separations"]["response"]["corrected"] for name, each in found.items()
+    }
+    assert response["same"]["low"] < 0 < response["same"]["high"]
+    assert response["off"]["low"] > 0.1
+    assert found["off"]["floor"] == found["same"]["floor"]
+
+
+def test_the_table_has_every_observable_and_the_costly_ones_asked_for(files: Path) -> None:
+    words = ("--truth", files / "same.h5", "--rows", 300, "--also", "kpd", "--also", "high")
+    result = physics(files / "off.h5", files / "true.h5", *words)
+    assert result.exit_code == 0, result.output
+    for said in ("response", "ring fractions", "cell energies", "resolution / true", "KPD", "AUC"):
+        assert said in result.stdout
+    assert "FPD" not in result.stdout
+    assert "300 showers against 300 true ones" in result.stderr
+
+
+def test_too_few_showers_are_an_error_in_words(files: Path) -> None:
+    result = physics(files / "few.h5", files / "true.h5")
+    assert result.exit_code == 2
+    assert "50 showers" in result.stderr
+    assert "150" in result.stderr
