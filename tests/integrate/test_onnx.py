@@ -20,7 +20,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from adapters.test_showers import SMALL, layer_model, shower_model
+from calo import SMALL, layer_model, shower_model
 from hasten.adapters.module import from_module
 from hasten.adapters.showers import Showers, layer_sums
 from hasten.core.model import Call, Classes, Codec, Model, Pixels
