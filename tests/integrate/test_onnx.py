@@ -274,6 +274,9 @@ def test_a_seeded_graph_begins_anew_in_every_session(par04: File) -> None:
     same = again[0].run(condition=conditions(GEV[:1].expand(5), 8))
     assert len(torch.unique(same, dim=0)) == 5  # one energy, five showers
     assert "same noise in every session" in par04.written.notes[0]
+    (node,) = (each for each in par04.proto.graph.node if each.op_type == "RandomNormalLike")
+    # sessions of one process begin alike without a seed too
+    assert {each.name: each.f for each in node.attribute}["seed"] == runtime_seed(0)
 
 
 def test_seeded_showers_respond_as_hastens_do(par04: File) -> None:
@@ -361,15 +364,15 @@ class Small(nn.Module):
 def small(tmp_path_factory: pytest.TempPathFactory) -> File:
     """An unconditional model whose last row has factors near 1."""
     torch.manual_seed(0)
-    model = from_module(Small(), EDM(), Raw(), (4,))
+    model = from_module(Small(), EDM(), Raw(1.0), (4,))
     return exported(tmp_path_factory.mktemp("small") / "small.onnx", model, shower_plan(steps=4))
 
 
 def test_factors_near_one_are_kept(small: File) -> None:
     """The exporter's own optimiser would take .999996 for 1."""
     numbers = [numpy_helper.to_array(each) for each in small.proto.graph.initializer]
-    skip = 0.5**2 / (0.002**2 + 0.5**2)
-    assert 1 - skip < 2e-5
+    skip = 1 / (0.002**2 + 1)
+    assert 0 < 1 - skip < 1e-5
     assert any(each.size == 1 and each == np.float32(skip) for each in numbers)
     got = small.run(noise=noise_for(small.model, small.plan, SEEDED))
     want = sample(small.model, small.plan, SEEDED)
