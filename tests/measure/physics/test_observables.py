@@ -63,6 +63,10 @@ def test_observables_are_what_their_definitions_say(geometry: Geometry) -> None:
         }
         for name, values in wanted.items():
             np.testing.assert_allclose(got[name], values, atol=1e-6, err_msg=name)
+    if geometry.shape:
+        grid = cells.reshape(9, -1, geometry.shape[2])
+        wanted = grid.sum(axis=1) / np.maximum(grid.sum(axis=(1, 2)), 1e-300)[:, None]
+        np.testing.assert_allclose(seen.rings, wanted, atol=1e-12)
     assert seen.empty[3] == 1
     assert not seen.rings[3].any()
     with np.errstate(all="raise"):
@@ -156,6 +160,8 @@ def test_the_spectrum_counts_every_hit_once() -> None:
     wanted = [np.histogram(row, [*edges[:-1], np.inf])[0] for row in cells.astype(np.float64)]
     assert np.array_equal(seen.spectrum, np.array(wanted))
     assert np.log10(edges[4] / edges[0]) == pytest.approx(1)
+    on_edge = observe(one_lit(SMALL, 3, edges[5]), [1e3], SMALL)
+    assert on_edge.spectrum[0, 5] == 1  # a bin holds its lower end
 
 
 def test_unsuitable_showers_are_refused_in_words() -> None:

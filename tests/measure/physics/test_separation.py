@@ -85,6 +85,9 @@ def test_a_value_that_takes_a_bin_gets_one() -> None:
     fewer = np.concatenate([np.zeros(600), np.linspace(1, 2, 400)])
     wanted = 0.5 * (0.1**2 / 1.3 + 0.1**2 / 0.7)
     assert separation(fewer, x, bins=10).plain == pytest.approx(wanted, rel=0.1)
+    inner = [np.linspace(0, 1, 455), np.full(400, 2.0), np.linspace(3, 4, 145)]
+    x = np.concatenate(inner)
+    assert 400 in np.bincount(np.searchsorted(equal_bins(x, 10), x))
     even = np.arange(3000.0)
     cuts = equal_bins(even, 30)
     assert set(np.bincount(np.searchsorted(cuts, even))[1:].tolist()) == {100}
@@ -109,17 +112,16 @@ def test_entries_of_one_shower_go_together() -> None:
     law = np.array([0.1, 0.2, 0.3, 0.4])
 
     def spectra(n: int) -> np.ndarray:
-        each = rng.dirichlet(3 * law, n)  # a shower's own shares
-        return np.stack(
-            [rng.multinomial(k, p) for k, p in zip(rng.poisson(40, n), each, strict=True)]
-        )
+        each = rng.dirichlet(30 * law, n)  # a shower's own shares, of more or fewer entries
+        counts = rng.poisson(np.exp(rng.uniform(np.log(4), np.log(400), n)))
+        return np.stack([rng.multinomial(k, p) for k, p in zip(counts, each, strict=True)])
 
     found = [from_spectra(spectra(300), spectra(500)) for _ in range(300)]
     plain = np.array([each.plain for each in found])
     floor = np.mean([each.floor for each in found])
     assert plain.mean() == pytest.approx(floor, rel=0.15)
-    loose = np.mean([3 / 4 * (1 / 300 + 1 / 500) / 40 for _ in found])
-    assert floor > 5 * loose  # as if all entries were independent
+    loose = 3 / 4 * (1 / 300 + 1 / 500) / 86  # if all 86 entries a shower were independent
+    assert floor > 4 * loose
     assert np.mean([each.corrected.low <= 0 <= each.corrected.high for each in found]) > 0.93
     with pytest.raises(BudgetError, match="0 entries"):
         from_spectra(np.zeros((5, 3)), np.ones((5, 3)))

@@ -120,18 +120,16 @@ def test_without_scikit_learn_it_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_network_finds_damage_to_cells_and_nothing_in_nothing() -> None:
-    (x, e), (y, f) = showers(700, 11), showers(700, 12)
+    (x, e), (y, f) = showers(600, 11), showers(600, 12)
     state = torch.get_rng_state()
     same = low_level_auc(x, e, y, f, SMALL)
     assert same.low < 0.5 < same.high
     assert torch.equal(torch.get_rng_state(), state)
     bright = low_level_auc(1.2 * x, e, y, f, SMALL)
     assert bright.low > 0.7
-    # sectors shuffled in every ring: layers, rings and the spectrum stay, neighbours do not
-    rng = np.random.default_rng(0)
-    mixed = rng.permuted(x.reshape(700, 12, 6, 4), axis=2).reshape(700, 288)
-    alone = low_level_auc(mixed, e, y, f, SMALL, folds=2)
-    assert alone == low_level_auc(torch.from_numpy(mixed), e[:, None], y, f, SMALL, folds=2)
+    few = (x[:150], e[:150], y[:150], f[:150])
+    tensors = [torch.from_numpy(each) for each in few]
+    assert low_level_auc(*tensors, SMALL, folds=2) == low_level_auc(*few, SMALL, folds=2)
 
 
 def test_unsuitable_cells_are_refused() -> None:

@@ -8,12 +8,14 @@ import pytest
 import torch
 from made_showers import ODD, SMALL, showers
 
+import hasten.measure.physics.features as module
 from hasten.data.geometry import SIW
 from hasten.errors import BudgetError, DataError
 from hasten.measure.degradations import Shift
 from hasten.measure.features import Features
 from hasten.measure.physics.conditional import CLIP, Conditional
 from hasten.measure.physics.features import ShowerFeatures
+from hasten.measure.physics.observables import observe
 from hasten.measure.quality import frechet, make_reference, measure_quality
 from hasten.measure.reference import Reference
 
@@ -104,6 +106,17 @@ def test_each_feature_answers_to_its_name() -> None:
     half.reshape(500, 12, 6, 4)[:, :, :3] *= 1.5  # sectors from -pi to 0
     assert moved(half)["centre 2 of layers 0"] < -0.5
     assert abs(moved(half)["centre 1 of layers 0"]) < 0.1
+    more = cells.clone()
+    more.reshape(500, 12, 24)[:, 5, -6:] += 0.1  # hits of hardly any energy
+    added = moved(more)
+    assert added["hits"] > 0.1
+    assert abs(added["response"]) < 0.01
+    groups = [name for name in added if name.startswith("hits of layers")]
+    assert sum(added[name] > 0.1 for name in groups) == 1
+    grouping = fitted().grouping
+    dark = grouping.columns(observe(np.zeros((1, 288)), [1e4], SMALL))
+    assert dark["radius of layers"][0].tolist() == pytest.approx(list(grouping.radius))
+    assert (dark["spread of layers"] > 0).all()
     few = moved(torch.where(cells > 50, cells, 0))
     bands = [few[name] for name in few if name.startswith("cells")]
     assert few["hits"] < -5
@@ -146,7 +159,7 @@ def test_without_fitting_energies_there_is_no_answer() -> None:
         ShowerFeatures.fit(*showers(100), SMALL)
 
 
-def test_features_survive_the_disk(tmp_path: Path) -> None:
+def test_features_survive_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "deep" / "features.safetensors"
     fitted().save(path)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
@@ -161,6 +174,10 @@ def test_features_survive_the_disk(tmp_path: Path) -> None:
     assert torch.equal(again(cells, energies), fitted()(cells, energies))
     with pytest.raises(DataError, match="cannot be read"):
         ShowerFeatures.load(tmp_path / "none")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "VERSION", 2)
+        with pytest.raises(DataError, match="version 1, this is 2"):
+            ShowerFeatures.load(path)
     from safetensors.numpy import save_file
 
     save_file({"mean": np.zeros(2)}, tmp_path / "other")

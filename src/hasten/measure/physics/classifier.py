@@ -3,11 +3,25 @@
     high_level_auc   boosted trees on numbers of a shower (scikit-learn)
     low_level_auc    a particle-flow network on its cells
 
-Nothing is tuned to the showers at hand: settings, seeds and folds are fixed.
+Nothing is tuned to the showers at hand: settings, seeds and folds are fixed. What they find of
+damage planted in Geant4 showers (electromagnetic, W-Si, 1-100 GeV), 3,000 against other 3,000,
+95 % intervals +-.021 wide:
+
+                              trees, features   trees, challenge   network, cells
+    nothing                        .49               .50               .49
+    energy scale +1 %              .58               .56               .58
+    energy scale +3 %              .74               .73               .74
+    cells smeared by 2 %           .49               .50               .50
+    cells smeared by 10 %          .51               .51               .50
+    cells smeared by 20 %          .62               .51               .71
+    1 % of cells dark              .58               .56               .78
+
+None sees cells smeared independently by 2 to 10 %: showers fluctuate more than that in every cell,
+and the sums hardly move. +1 % is close to what any classifier can: the resolution is 11 to 1.7 %.
 
 The low-level one is no dense net on all voxels, as in the challenge: that needs its hundred
-thousand showers; with 3,000 + 3,000 it learned them by heart and gave .51 for a 3 % shift of the
-energy scale, which this one sees at .75. A particle-flow network (Komiske, Metodiev and Thaler,
+thousand showers; with 3,000 + 3,000 it learned them by heart and gave .49 to .52 for a 3 % shift of
+the energy scale, which this one sees at .74. A particle-flow network (Komiske, Metodiev and Thaler,
 arXiv 1810.05165) gives every lit cell to one small net, sums what it says over the shower, with and
 without the share of energy as weight, and judges the sums together with log E. A cell is its energy
 over threshold and over incident energy, its place, and the energies of its six neighbours; so sums
