@@ -375,7 +375,7 @@ net = {factory = "uvit", size = 8, channels = 1, patch = 4, width = 16, depth = 
 process = {name = "vp"}
 prediction = {name = "v"}
 [train]
-images = 64
+samples = 64
 batch = 16
 every = 2
 """

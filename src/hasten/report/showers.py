@@ -95,7 +95,10 @@ def showers(story: Story) -> Shown | None:
 
 
 def table(physics: Physics) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Separation powers, floor taken off, with half widths of their 95 % intervals, x 1000."""
+    """Separation powers, floor taken off, with half widths of their 95 % intervals, x 1000.
+
+    The last column is the floor of the first arm.
+    """
     names = [name for name in _ORDER if name in physics.arms]
     rows = []
     for title, read in _COMPARED.items():
@@ -108,7 +111,7 @@ def table(physics: Physics) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...
             except BudgetError:
                 cells.append("too few")
                 continue
-            floor = f"{1000 * found.floor:.1f}"
+            floor = floor or f"{1000 * found.floor:.1f}"  # of the first, which is the baseline
             value = found.corrected
             cells.append(f"{1000 * value.value:.1f} ± {500 * (value.high - value.low):.1f}")
         rows.append((title, *cells, floor))
