@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -312,6 +313,9 @@ def test_images_with_classes_guidance_and_noise(guided: File) -> None:
     torch.testing.assert_close(
         guided.run(label=labels[:1], noise=noise[:1]), want[:1], atol=AGREEMENT, rtol=0
     )
+    stored = [numpy_helper.to_array(each) for each in guided.proto.graph.initializer]
+    frequencies = torch.exp(-math.log(1e4) * torch.arange(8, dtype=torch.float32) / 8).numpy()
+    assert any(np.array_equal(each, frequencies) for each in stored)  # to the last bit
     assert guided.facts["label"] == "0 to 2: shirt, shoe, bag"
     assert guided.facts["guidance"] == "1.7"
 
