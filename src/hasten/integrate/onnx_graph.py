@@ -8,6 +8,7 @@ net in for every placeholder, all with the same weights.
 from __future__ import annotations
 
 import copy
+import importlib
 import logging
 import math
 import warnings
@@ -53,8 +54,6 @@ def library(name: str = "onnx") -> Any:
     Raises:
         MissingExtra: If it is not installed.
     """
-    import importlib
-
     try:
         return importlib.import_module(name)
     except ImportError as cause:
@@ -71,7 +70,7 @@ def settled(model: Model) -> Model:
         raise ModelError(
             f"weights of type {str(model.dtype).removeprefix('torch.')}",
             where=model.name,
-            hint="graphs are in float32: load the model without --dtype, or model.to(dtype=...)",
+            hint="graphs are in float32: model.to(dtype=torch.float32)",
         )
     size = 4 * sum(parameter.numel() for parameter in model.net.parameters())
     if size > _LARGEST:
