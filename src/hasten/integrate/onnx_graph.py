@@ -1,13 +1,14 @@
 """From torch to one ONNX graph in which every net is written once and its weights are shared.
 
 Tracing a net again for every row would take many seconds a row. So each net is exported once; the
-run around it (`Unrolled`) is exported with a placeholder in the net's place; and `_linked` puts the
+run around it (`Unrolled`) is exported with a placeholder in the net's place; and `linked` puts the
 net in for every placeholder, all with the same weights.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
 import logging
 import math
 import warnings
@@ -23,13 +24,13 @@ from hasten.core.model import Call, Model
 from hasten.core.plan import Plan
 from hasten.errors import MissingExtra, ModelError
 from hasten.integrate.folding import folded
+from hasten.integrate.linking import DOMAIN, linked
 from hasten.integrate.unrolled import Ask, Form, Stage, Unrolled, stages
 
 BATCH = 3
 """Of the examples that are traced: neither 1, which would be broadcast, nor any net's own size."""
 OPSET, IR = 18, 8
 """Old enough for onnxruntime 1.14."""
-_OWN = "hasten"
 _LARGEST = 1_900_000_000
 
 
@@ -53,8 +54,6 @@ def library(name: str = "onnx") -> Any:
     Raises:
         MissingExtra: If it is not installed.
     """
-    import importlib
-
     try:
         return importlib.import_module(name)
     except ImportError as cause:
@@ -71,7 +70,7 @@ def settled(model: Model) -> Model:
         raise ModelError(
             f"weights of type {str(model.dtype).removeprefix('torch.')}",
             where=model.name,
-            hint="graphs are in float32: load the model without --dtype, or model.to(dtype=...)",
+            hint="graphs are in float32: model.to(dtype=torch.float32)",
         )
     size = 4 * sum(parameter.numel() for parameter in model.net.parameters())
     if size > _LARGEST:
@@ -105,12 +104,12 @@ def graph(
     """
     parts = stages(model, plan, form.guidance)
     nets = {stage.name: _net(stage, told[stage.name]) for stage in parts}
-    asks = {stage.name: _placeholder(stage.name) for stage in parts}
+    asks = {stage.name: _placeholder(stage) for stage in parts}
     run = Unrolled(model, plan, form, asks)
     with torch.no_grad():
         outer = _exported(run, inputs, strict=(False,), name=model.name)
-    whole = _linked(outer.proto, {name: net.proto for name, net in nets.items()})
-    _name(whole.graph, output)
+    whole = linked(outer.proto, {name: net.proto for name, net in nets.items()}, output)
+    whole.ir_version, whole.producer_name, whole.producer_version = IR, "hasten", ""
     return Traced(whole, min(each.largest for each in (outer, *nets.values())))
 
 
@@ -137,13 +136,14 @@ def _net(stage: Stage, cond: Tensor | None) -> Traced:
     return _exported(asked, inputs, strict=(True, False), name=model.name, fold=True)
 
 
-def _placeholder(name: str) -> Ask:
-    """A call of the function `name` in the graph; `_linked` says what that is."""
+def _placeholder(stage: Stage) -> Ask:
+    """A node that names the net, for `linked` to put it there."""
 
     def ask(x: Tensor, time: Tensor, cond: Tensor | None) -> Tensor:
-        inputs = [x, time] if cond is None else [x, time, cond]
+        told = stage.model.call.cond is not None and cond is not None
+        inputs = [x, time, cond] if told else [x, time]
         return torch.onnx.ops.symbolic(
-            f"{_OWN}::{name}", inputs, dtype=x.dtype, shape=x.shape, version=1
+            f"{DOMAIN}::{stage.name}", inputs, dtype=x.dtype, shape=x.shape, version=1
         )
 
     return ask
@@ -194,6 +194,7 @@ def _tidy(found: Any) -> Any:
     for one, and drops it.
     """
     optimizer, passes = library("onnxscript.optimizer"), library("onnx_ir.passes.common")
+    passes.InlinePass()(found.model)
     optimizer.fold_constants(found.model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(found.model)
     passes.DeduplicateInitializersPass()(found.model)
@@ -219,57 +220,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-def _linked(outer: Any, nets: Mapping[str, Any]) -> Any:
-    """The outer graph with every placeholder replaced by its net."""
-    onnx = library()
-    inliner = library("onnx.inliner")
-    for name, net in nets.items():
-        _strip(net)
-        inner, prefix = net.graph, f"{name}."
-        weights = [weight.name for weight in inner.initializer]
-        inputs = [value.name for value in inner.input]
-        outer.functions.append(
-            onnx.helper.make_function(
-                _OWN,
-                name,
-                [*inputs, *weights],
-                [value.name for value in inner.output],
-                list(inner.node),
-                list(net.opset_import),
-            )
-        )
-        for node in outer.graph.node:
-            if (node.domain, node.op_type) == (_OWN, name):
-                node.input.extend(prefix + weight for weight in weights)
-        for weight in inner.initializer:
-            weight.name = prefix + weight.name
-            outer.graph.initializer.append(weight)
-    _strip(outer)
-    whole = inliner.inline_local_functions(outer)
-    versions = [each for each in whole.opset_import if each.domain != _OWN]
-    del whole.opset_import[:]
-    whole.opset_import.extend(versions)
-    whole.ir_version, whole.producer_name, whole.producer_version = IR, _OWN, ""
-    return whole
-
-
-def _strip(model: Any) -> None:
-    """Without the exporter's notes on where in the source a node came from."""
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    del model.graph.value_info[:]  # shapes are inferred again; a function has no place for them
-
-
-def _name(graph: Any, output: str) -> None:
-    """Give the output and the free axis their names."""
-    (value,) = graph.output
-    for node in graph.node:
-        node.output[:] = [output if name == value.name else name for name in node.output]
-        node.input[:] = [output if name == value.name else name for name in node.input]
-    value.name = output
-    for each in (*graph.input, *graph.output):
-        each.type.tensor_type.shape.dim[0].dim_param = "batch"
-        del each.metadata_props[:]
