@@ -105,3 +105,10 @@ def test_a_small_gain_over_fewer_steps_is_admitted(story: Story) -> None:
 def test_every_solver_has_a_name_for_people() -> None:
     assert set(words.NAMES) == set(SOLVERS)
     assert len(set(words.NAMES.values())) == len(SOLVERS)
+
+
+def test_a_gain_that_timing_cannot_tell_is_no_gain(story: Story) -> None:
+    none = dataclasses.replace(story, over_fewer=Interval(1.0, 0.995, 1.005))
+    assert "adds nothing that timing can tell" in words.fewer_sentence(none)
+    some = dataclasses.replace(story, over_fewer=Interval(1.02, 1.01, 1.03))
+    assert "a further 1.02×" in words.fewer_sentence(some)

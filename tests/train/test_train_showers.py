@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from hasten import cli
 from hasten.adapters.card import load_bundle
 from hasten.adapters.cells import Cells
 from hasten.adapters.showers import LayerEnergies, Showers, layer_sums
@@ -171,3 +173,14 @@ def test_a_wrong_configuration_is_refused_in_words(
     with pytest.raises(error, match=says):
         train_config(place / "cells.toml", place / "data.h5", place / "run")
     assert not (place / "run" / "model").exists()
+
+
+def test_a_training_that_has_no_model_yet_names_none(place: Path) -> None:
+    words = ["train", place / "cells.toml", "--data", place / "data.h5", "-o", place / "run"]
+    command = [str(word) for word in words]
+    early = CliRunner().invoke(cli.app, [*command, "--minutes", "0"])
+    assert early.exit_code == 0, early.output
+    assert early.stdout == ""
+    assert "no model" in early.stderr
+    done = CliRunner().invoke(cli.app, command)
+    assert done.stdout.strip() == str(place / "run" / "model")

@@ -150,8 +150,8 @@ class Showers(Codec):
         """Sample the layers' energies for incident energies [B], MeV."""
         if cond is None:
             return None
-        aside = [(seed + _ASIDE) % (1 << 64) for seed in seeds]
-        return self.condition(sample(self.layers, self.plan, aside, cond.reshape(-1)), cond)
+        found = sample(self.layers, self.plan, aside(seeds), cond.reshape(-1))
+        return self.condition(found, cond)
 
     def decode(self, x: Tensor, cond: Tensor | None) -> Tensor:
         """Cells [B, cells], MeV: none below the threshold, layers' sums as they were sampled."""
@@ -175,6 +175,11 @@ class Showers(Codec):
         if not isinstance(codec, LayerEnergies):
             raise TypeError("the layer model must decode to layer energies")
         return codec.energies
+
+
+def aside(seeds: Sequence[int]) -> list[int]:
+    """Seeds of the layer model: its noise must not be the beginning of the cells' noise."""
+    return [(seed + _ASIDE) % (1 << 64) for seed in seeds]
 
 
 def layer_sums(cells: Tensor, geometry: Geometry) -> Tensor:

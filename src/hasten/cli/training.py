@@ -46,4 +46,7 @@ def train(
             progress=lambda seen, total, loss: advance(seen, total, detail=f"loss {loss:.4f}"),
         )
     talk.say(f"{state.step:,} steps done")
+    if not (out / "model" / "card.toml").is_file():
+        talk.say(f"the layer model is not done yet, so there is no model; go on with\n{again}")
+        return
     typer.echo(str(out / "model"))

@@ -92,7 +92,7 @@ def export(
             where=model.name,
             hint="export model.replace(guide=None); its samples are not those guided here",
         )
-    model, plan, notes = _resolved(model, recipe)
+    model, plan, notes = resolved(model, recipe)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
@@ -112,7 +112,7 @@ def export(
     return Exported(final, notes)
 
 
-def _resolved(model: Model, recipe: Recipe | Plan) -> tuple[Model, Plan, tuple[str, ...]]:
+def resolved(model: Model, recipe: Recipe | Plan) -> tuple[Model, Plan, tuple[str, ...]]:
     """The model with the recipe's transforms, the plan, and what is lost."""
     if isinstance(recipe, Plan):
         return model, recipe, _reuse_note(recipe)

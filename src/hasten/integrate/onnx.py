@@ -30,7 +30,7 @@ from hasten.core.model import Codec, Identity, Model, Pixels
 from hasten.core.plan import Plan, to_dict
 from hasten.errors import ModelError, RunError
 from hasten.files import atomic_write_bytes, check_writable
-from hasten.integrate.export import _resolved
+from hasten.integrate.export import resolved
 from hasten.integrate.onnx_check import AGREEMENT, check, conditions, example
 from hasten.integrate.onnx_graph import BATCH, Traced, graph, library, settled
 from hasten.integrate.unrolled import ORDERS, SEEDS, UNITS, Form, drawn, pieces, stages
@@ -105,7 +105,7 @@ def export_onnx(
     for name in ("onnx", "onnxruntime", "onnxscript"):
         library(name)
     check_writable(final)
-    model, plan, notes = _resolved(model, recipe)
+    model, plan, notes = resolved(model, recipe)
     model = _settled(model)
     _check_guidance(model, plan, guidance)
     traced = _traced(model, plan, form)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hasten.adapters.showers import _ASIDE, Showers
+from hasten.adapters.showers import Showers, aside
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.errors import ModelError
@@ -93,7 +93,7 @@ class Stage:
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
         """The normal numbers [B, numbers] that the executor draws for these seeds."""
-        own = [(seed + _ASIDE) % (1 << 64) for seed in seeds] if self.name == "layers" else seeds
+        own = aside(seeds) if self.name == "layers" else seeds
         parts = [start_noise(own, self.model.shape)]
         noises = self.program.noises
         if noises:

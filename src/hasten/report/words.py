@@ -209,6 +209,11 @@ def fewer_sentence(story: Story) -> str:
     name = sampler(fewer)
     if not over.known:
         return f"Fewer steps alone ({name}) give {factor(fewer.speedup.value)}."
+    if over.wide and over.low <= 1:
+        return (
+            f"Fewer steps alone ({name}) give {factor(fewer.speedup.value)}; beyond that the "
+            "search adds nothing that timing can tell."
+        )
     interval = f" ({ends(over, factor)})" if over.wide else ""
     return (
         f"Fewer steps alone ({name}) give {factor(fewer.speedup.value)}; "
