@@ -20,6 +20,7 @@ from hasten.models.calodit import CaloDiT
 from hasten.models.scale import Logit, Scale
 from hasten.solvers import stock_plan
 from hasten.solvers.loop import run, sample
+from hasten.solvers.noise import start_noise
 from hasten.tuning.judging import model_fingerprint
 
 
@@ -80,17 +81,18 @@ def test_a_shower_depends_on_its_seed_and_energy_alone() -> None:
 
 
 def test_layers_and_cells_do_not_share_noise() -> None:
-    model = shower_model()
-    codec = model.codec
+    codec, incident = shower_model().codec, torch.tensor([2e3])
     assert isinstance(codec, Showers)
-    seen: list[torch.Tensor] = []
-    inner = codec.layers
-    plan = codec.plan
-    run(inner, plan, [3 + (1 << 63)], torch.tensor([2e3]), on_row=lambda *a: seen.append(a[2]))
-    cell: list[torch.Tensor] = []
-    outer = stock_plan(model.process, "euler", "karras", 2)
-    run(model, outer, [3], torch.tensor([2e3]), on_row=lambda *a: cell.append(a[2]))
-    assert not torch.allclose(seen[0][0], cell[0].flatten()[: len(seen[0][0])])
+    shown: list[torch.Tensor] = []
+    run(codec.layers, codec.plan, [3], incident, on_row=lambda *row: shown.append(row[2]))
+    first = start_noise([3], (6, 4, 3)).flatten()[:7]
+    # noise of the same seed begins alike whatever its shape ...
+    torch.testing.assert_close(shown[0][0], first * codec.plan.rows[0].sigma)
+    # ... so the layer model must not be sampled with it
+    same = codec.condition(sample(codec.layers, codec.plan, [3], incident), incident)
+    found = codec.encode(incident, [3])
+    assert found is not None
+    assert not torch.allclose(found, same)
 
 
 def test_energies_outside_the_training_are_refused_unless_told() -> None:
