@@ -128,6 +128,29 @@ def test_a_training_without_minutes_stops_between_the_models_and_goes_on(place: 
     assert load_bundle(out / "model" / "layers").card["training"]["seen"] == 32
 
 
+def test_a_training_from_a_model_starts_with_its_weights(place: Path) -> None:
+    first, again = place / "run" / "model", place / "again" / "model"
+    train_config(place / "cells.toml", place / "data.h5", place / "run")
+    for path in (place / "cells.toml", place / "layers.toml"):
+        path.write_text(path.read_text().replace("batch = 8", "batch = 8\nrate = 0.0\nseed = 1"))
+    command = ["train", place / "cells.toml", "--data", place / "data.h5", "-o", place / "again"]
+    words = [*map(str, command), "--from", str(first)]
+    assert CliRunner().invoke(cli.app, words).exit_code == 0
+    for part in (".", "layers"):
+        old, new = (load_bundle(folder / part).net.state_dict() for folder in (first, again))
+        for name, weights in old.items():
+            torch.testing.assert_close(new[name], weights, rtol=1e-3, atol=1e-6)
+
+
+def test_a_training_from_a_model_of_another_net_is_refused(place: Path) -> None:
+    train_config(place / "cells.toml", place / "data.h5", place / "run")
+    path = place / "cells.toml"
+    path.write_text(path.read_text().replace("width = 8", "width = 16"))
+    start = load(place / "run" / "model")
+    with pytest.raises(ModelError, match="'tiny'"):
+        train_config(path, place / "data.h5", place / "again", start=start)
+
+
 def test_a_flow_is_trained_as_well(place: Path) -> None:
     path = place / "cells.toml"
     text = path.read_text().replace('name = "edm"', 'name = "flow"').replace("noise =", "# noise =")

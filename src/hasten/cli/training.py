@@ -24,6 +24,15 @@ def train(
         float | None,
         typer.Option(min=0, help="Stop with a checkpoint after this long.", show_default=False),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="A trained model of the same net, whose weights to start from.",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Train a model, or go on training; OUT/model is what hasten can then load."""
@@ -32,6 +41,7 @@ def train(
             "there is no such configuration", where=str(config), hint="configs/ holds examples"
         )
     from hasten.cli.subjects import as_device
+    from hasten.loading import load
     from hasten.train.run import train_config
 
     as_device(device)
@@ -43,6 +53,7 @@ def train(
             out,
             minutes=float("inf") if minutes is None else minutes,
             device=device,
+            start=None if start is None else load(start),
             progress=lambda seen, total, loss: advance(seen, total, detail=f"loss {loss:.4f}"),
         )
     talk.say(f"{state.step:,} steps done")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from hasten.core.model import Model
 from hasten.data.images import load_images
 from hasten.errors import ModelError
 from hasten.train.config import Config, read_config
@@ -22,6 +23,7 @@ def train_config(
     minutes: float = float("inf"),
     device: str = "cpu",
     progress: Progress | None = None,
+    start: Model | None = None,
 ) -> State:
     """Train what a configuration describes, or go on with it, and write the model so far.
 
@@ -32,6 +34,7 @@ def train_config(
         minutes: Stop after this long; the same call again continues.
         device: ``cpu`` or ``cuda``.
         progress: Told after every checkpoint.
+        start: A trained model whose weights a new training starts from.
 
     Raises:
         ModelError: If the configuration is wrong.
@@ -45,7 +48,7 @@ def train_config(
             where=str(path),
             hint=f"kinds: {', '.join(_KINDS)}",
         )
-    return _KINDS[kind](config, data, out, Effort(minutes, device, progress))
+    return _KINDS[kind](config, data, out, Effort(minutes, device, progress, start))
 
 
 def train_images(config: Config, data: Path, out: Path, effort: Effort) -> State:

@@ -120,7 +120,7 @@ def _train_layers(
         codec = LayerEnergies.fit(layers, incident, energies, scale)
     if not isinstance(codec, LayerEnergies):
         raise ModelError("this is not a layer model", where=str(work / "model"))
-    model = fresh(config, effort).replace(codec=codec, energies=energies)
+    model = fresh(config, effort.within).replace(codec=codec, energies=energies)
     source = layer_source(codec, layers, incident)
     state = fit(model, source, config, work, work / "model", showers.name, effort)
     if seen(state, config) >= config.settings.samples:
