@@ -16,8 +16,10 @@ from hasten.core.model import Call, Energies, Identity, Model
 from hasten.core.process import EDM, Raw
 from hasten.data.geometry import SIW, Geometry, Layer
 from hasten.errors import ModelError, PlanError
+from hasten.methods import METHODS
 from hasten.models.calodit import CaloDiT
 from hasten.models.scale import Logit, Scale
+from hasten.recipe import Recipe
 from hasten.solvers import stock_plan
 from hasten.solvers.loop import run, sample
 from hasten.solvers.noise import start_noise
@@ -151,6 +153,43 @@ def test_what_a_card_cannot_say_is_refused(tmp_path: Path) -> None:
 def test_a_layer_model_without_a_sampler_of_its_own_is_refused() -> None:
     with pytest.raises(ModelError, match="how this model is sampled"):
         own_plan(layer_model().replace(card={}))
+
+
+def test_a_recipe_of_rows_in_its_folder_is_how_a_layer_model_is_sampled(tmp_path: Path) -> None:
+    before = saved(tmp_path)
+    plan = stock_plan(before.process, "ipndm3", "karras", 5)
+    path = tmp_path / "layers" / "plan.toml"
+    path.write_text(Recipe(plan).dumps())
+    after = load_bundle(tmp_path)
+    assert isinstance(before.codec, Showers)
+    assert isinstance(after.codec, Showers)
+    assert before.codec.plan.nfe == 4
+    assert after.codec.plan.fingerprint() == plan.fingerprint()
+    assert model_fingerprint(after) != model_fingerprint(before)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[plan]\nsolver = "euler"', "unknown key|unknown keys|solver"),
+        ("[plan", "not a plan of rows"),
+        ("hasten = 1", "'plan'"),
+    ],
+)
+def test_what_is_no_recipe_of_rows_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    saved(tmp_path)
+    (tmp_path / "layers" / "plan.toml").write_text(text)
+    with pytest.raises(PlanError, match=says) as caught:
+        load_bundle(tmp_path)
+    assert caught.value.where.endswith("plan.toml")
+
+
+def test_methods_for_a_layer_model_are_refused(tmp_path: Path) -> None:
+    model = saved(tmp_path)
+    recipe = Recipe(stock_plan(model.process, "euler", "karras", 2), (METHODS["cache"](),))
+    (tmp_path / "layers" / "plan.toml").write_text(recipe.dumps())
+    with pytest.raises(PlanError, match="no method"):
+        load_bundle(tmp_path)
 
 
 def test_moving_a_shower_model_moves_its_layer_model() -> None:

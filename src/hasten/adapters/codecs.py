@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,14 @@ from hasten.adapters.cells import Cells
 from hasten.adapters.showers import LayerEnergies, Showers
 from hasten.adapters.weights import read_tensors
 from hasten.core.model import Codec, Energies, Identity, Model, Pixels
-from hasten.core.plan import Plan
+from hasten.core.plan import Plan, from_dict
 from hasten.data.geometry import GEOMETRIES, Geometry
-from hasten.errors import ModelError
+from hasten.errors import ModelError, PlanError
 from hasten.files import atomic_write_bytes
 from hasten.models.scale import Logit, Scale
 from hasten.solvers import stock_plan
 
-TABLES = "codec.safetensors"
+TABLES, PLAN = "codec.safetensors", "plan.toml"
 _SCALES: dict[str, type[Scale | Logit]] = {"gap": Scale, "logit": Logit}
 LAYERS = "layers"
 """Folder of the layer model beside a shower model's card."""
@@ -158,11 +159,18 @@ def geometry_of(model: Model) -> Geometry:
 
 
 def own_plan(model: Model) -> Plan:
-    """How a model is sampled by its own card.
+    """How a model is sampled where it is only asked on the way.
+
+    By the rows of the recipe ``plan.toml`` in its folder, as ``hasten plan find`` writes it, else
+    by the solver its card names.
 
     Raises:
-        ModelError: If the card does not say.
+        ModelError: If neither says how.
+        PlanError: If the recipe is not one of rows alone.
     """
+    path = Path(model.card.get("folder", "")) / PLAN
+    if "folder" in model.card and path.is_file():
+        return _rows(path)
     try:
         facts = model.card["reference"]["speed"]
         return stock_plan(model.process, facts["solver"], facts["grid"], facts["steps"])
@@ -173,6 +181,26 @@ def own_plan(model: Model) -> Plan:
             hint='state it: reference.speed = {solver = "dpmpp_2m", grid = "karras", steps = 12}',
         ) from cause
 
+
+def _rows(path: Path) -> Plan:
+    try:
+        facts = tomllib.loads(path.read_text("utf-8"))
+        plan = from_dict(facts["plan"])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, PlanError) as cause:
+        what = cause.what if isinstance(cause, PlanError) else cause
+        raise PlanError(
+            f"this is not a plan of rows: {what}", where=str(path), hint=_FIND
+        ) from cause
+    if "method" in facts:
+        raise PlanError(
+            "no method can be applied to a model that is asked on the way",
+            where=str(path),
+            hint=_FIND,
+        )
+    return plan
+
+
+_FIND = "hasten plan find writes what is read here; without the file the card's solver is used"
 
 _READERS: dict[str, Callable[[Mapping[str, Any], Path, Load], Codec]] = {
     "identity": lambda _table, _folder, _load: Identity(),
