@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hasten.cli import choices, showers, talk
+from hasten.cli.judging import judge
 from hasten.cli.simulating import gflash
 from hasten.errors import DataError
 
@@ -135,6 +136,7 @@ def info(
 
 
 app.command()(gflash)
+app.command()(judge)
 
 
 def _refuse(kind: str, options: dict[str, Any]) -> None:

@@ -20,7 +20,6 @@ import copy
 import importlib
 import importlib.util
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, final
@@ -31,6 +30,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from hasten.errors import BudgetError, DataError, MissingExtra, ModelError, OutputError
+from hasten.files import atomic_write_bytes
 
 BATCH = 256
 
@@ -311,17 +311,11 @@ class Projected(Features):
 
     def save(self, path: str | Path) -> None:
         """Write mean and axes, complete or not at all; later samples are seen as these were."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
         facts = {"name": self.name, "inner": self.inner.name}
-        try:
-            save_file({"mean": self.mean, "axes": self.axes.contiguous()}, part, metadata=facts)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        tensors = {"mean": self.mean, "axes": self.axes.contiguous()}
+        atomic_write_bytes(path, save(tensors, metadata=facts))
 
     @classmethod
     def load(cls, path: str | Path, inner: Features) -> Projected:

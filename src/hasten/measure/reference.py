@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from hasten.errors import BudgetError, DataError
+from hasten.files import atomic_write_bytes
 from hasten.measure.moments import (
     BIAS_GROUPS,
     CELLS,
@@ -158,25 +158,15 @@ class Reference:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file with the facts in its header; complete or not at all."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         facts = {
             name: plain(getattr(self, name))
             for name in ("count", "metric", "data", "bias", "just_visible", "degradation", "floor")
         }
         tensors = {"mean": self.mean, "cov": self.cov, "features": self.features}
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            save_file(
-                {name: np.ascontiguousarray(value) for name, value in tensors.items()},
-                part,
-                metadata={"hasten.reference": json.dumps(facts)},
-            )
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        whole = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+        atomic_write_bytes(path, save(whole, metadata={"hasten.reference": json.dumps(facts)}))
 
     @classmethod
     def load(cls, path: str | Path) -> Reference:

@@ -39,7 +39,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -51,6 +50,7 @@ from torch import Tensor
 
 from hasten.data.geometry import Floats, Geometry, Layer
 from hasten.errors import DataError
+from hasten.files import atomic_write_bytes
 from hasten.measure.features import Features, Reading
 from hasten.measure.physics.conditional import Conditional
 from hasten.measure.physics.observables import Observables, observe, width
@@ -242,11 +242,8 @@ class ShowerFeatures(Features):
 
     def save(self, path: str | Path) -> None:
         """Write all that was fixed, complete or not at all; later showers are seen as these."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
         facts = {
             "name": self.name,
             "version": VERSION,
@@ -255,11 +252,7 @@ class ShowerFeatures(Features):
         }
         fitted = dataclasses.fields(self.law)
         tensors = {f.name: np.ascontiguousarray(getattr(self.law, f.name)) for f in fitted}
-        try:
-            save_file(tensors, part, metadata={"hasten.showers": json.dumps(facts)})
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        atomic_write_bytes(path, save(tensors, metadata={"hasten.showers": json.dumps(facts)}))
 
     @classmethod
     def load(cls, path: str | Path) -> ShowerFeatures:

@@ -3,7 +3,7 @@
 features.safetensors    the feature set, fixed on training showers
 search.safetensors      statistics of training showers, by which a search may choose
 stats.safetensors       statistics of held-out showers, which judge
-seen.safetensors        their observables, to be drawn beside others
+seen.safetensors        observables of some of these, to be drawn beside others
 card.toml               how it was made
 """
 
@@ -30,7 +30,10 @@ from hasten.measure.quality import frechet, make_reference
 from hasten.measure.reference import Reference
 
 GUIDES = 12_000
-"""Training showers behind the search's statistics, at most."""
+"""Training showers behind the search's statistics, at most; the features are fixed on the others,
+or they would fit these too well."""
+SHOWN = 4000
+"""True showers whose observables are kept to be drawn, at most."""
 
 
 def publish_shower_judge(
@@ -46,7 +49,7 @@ def publish_shower_judge(
     Args:
         folder: Made if missing.
         name: For its card.
-        train: Showers the features are fixed on; the search compares with some of them.
+        train: Showers; the features are fixed on some and the search compares with others.
         test: Showers that nothing was trained or chosen on.
         degrade: What is called just visible; an energy scale that is off by 1 % if None.
 
@@ -63,11 +66,13 @@ def publish_shower_judge(
             f"training showers of {train.geometry.name}, others of {test.geometry.name}", where=name
         )
     place, degrade = Path(folder), degrade or Shift(0.01)
-    features = ShowerFeatures.fit(train.cells, train.energies, train.geometry)
+    order = scattered(len(train))
+    guides, fixed = np.split(order, [min(GUIDES, len(train) // 2)])
+    features = ShowerFeatures.fit(train.cells[fixed], train.energies[fixed], train.geometry)
     features.save(place / "features.safetensors")
-    chosen = torch.from_numpy(scattered(len(train))[:GUIDES])
-    seen = features(torch.from_numpy(train.cells)[chosen], torch.from_numpy(train.energies)[chosen])
-    rows = to_rows(observe(test.cells, test.energies, test.geometry))
+    seen = features(torch.from_numpy(train.cells[guides]), torch.from_numpy(train.energies[guides]))
+    some = scattered(len(test))[:SHOWN]
+    rows = to_rows(observe(test.cells[some], test.energies[some], test.geometry))
     atomic_write_bytes(place / "seen.safetensors", save({"seen": rows.astype(np.float16)}))
     title = f"{train.name} {train.split or ''}".rstrip()
     guide = Reference.of(seen, features.name, data=f"{title}, {len(seen):,} showers")
