@@ -200,6 +200,15 @@ def test_moving_a_shower_model_moves_its_layer_model() -> None:
     assert isinstance(model.replace(codec=Identity()).codec.models(), tuple)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_showers_are_sampled_in_any_precision(dtype: torch.dtype) -> None:
+    incident = torch.tensor([2e3, 5e4])
+    single, other = shower_model(), shower_model().to(dtype=dtype)
+    plan = stock_plan(single.process, "dpmpp_2m", "karras", 4)
+    totals = [sample(model, plan, [0, 1], incident).sum(1) for model in (single, other)]
+    torch.testing.assert_close(totals[1].to(totals[0]), totals[0], rtol=0.02, atol=0)
+
+
 def test_a_fingerprint_tells_of_everything_that_changes_a_shower(tmp_path: Path) -> None:
     plain = shower_model()
     codec = plain.codec

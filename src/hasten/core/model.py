@@ -243,6 +243,8 @@ class Model:
             as_tensor(c, x) for c in self.prediction.coefficients(self.process, levels)
         )
         time = as_tensor(self.process.time(levels), x).reshape(-1).expand(len(x))
+        if cond is not None and cond.is_floating_point():
+            cond = cond.to(self.dtype)
         raw = self.call(self.net, (scale * x).to(self.dtype), time, cond)
         if raw.shape != x.shape:
             raise OutputError(
