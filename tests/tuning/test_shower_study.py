@@ -63,3 +63,9 @@ def test_images_are_no_reference_for_showers(tmp_path: Path) -> None:
     np.savez(tmp_path / "images.npz", images=np.zeros((20, 8, 8), np.uint8))
     with pytest.raises(DataError, match=r"showers|incident"):
         tune(shower_model(), run=tmp_path / "run", reference=tmp_path / "images.npz", **SETTINGS)
+
+
+def test_showers_without_energies_cannot_judge(tmp_path: Path) -> None:
+    cells, _ = showers(300)
+    with pytest.raises(DataError, match="incident energies"):
+        tune(shower_model(), run=tmp_path / "run", reference=cells, **SETTINGS)

@@ -154,6 +154,12 @@ def settle(
         title = f"{model.name}'s own converged samples, {len(samples):,}"
         against, real = "own", Real(samples, cond, title)
     elif isinstance(reference, Tensor):
+        if model.kind == "shower":
+            raise DataError(
+                "showers are judged together with their incident energies, and these have none",
+                where="reference",
+                hint="name a file of showers; hasten.data.showers.save_showers writes one",
+            )
         real = Real(reference, None, f"given samples, {len(reference):,}")
     else:
         real = real_samples(model, reference)
