@@ -271,3 +271,8 @@ def test_an_archive_is_read_from_any_layout(tmp_path: Path) -> None:
         small.same(found, showers[3:8])
     with zipfile.ZipFile(tmp_path / "plain.npz") as archive:
         assert "showers.npy" in archive.namelist()
+
+
+def test_a_misspelt_argument_is_no_silent_default(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="'spilt'"):
+        load_showers(tmp_path / "any.h5", spilt="train")  # type: ignore[call-arg]

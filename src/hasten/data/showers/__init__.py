@@ -14,13 +14,14 @@ conditions   incident energies to sample at
 from __future__ import annotations
 
 from hasten.data.showers.checks import OrderWarning, UnitWarning
-from hasten.data.showers.files import Split, holds_showers, open_showers
+from hasten.data.showers.files import Reading, Split, holds_showers, open_showers
 from hasten.data.showers.shapes import Axes
 from hasten.data.showers.whole import Showers, convert_showers, load_showers, save_showers
 
 __all__ = [
     "Axes",
     "OrderWarning",
+    "Reading",
     "Showers",
     "Split",
     "UnitWarning",

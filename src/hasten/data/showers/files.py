@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, final, get_args
+from typing import Literal, TypedDict, Unpack, final, get_args
 
 import numpy as np
 
@@ -37,6 +37,32 @@ GEOMETRY_NOTE, SPLIT_NOTE = "hasten_geometry", "split"
 """Attributes by which a file that hasten wrote says what is in it."""
 
 _PARTS: dict[str, tuple[int, int]] = {"train": (0, 8), "valid": (8, 9), "test": (9, 10)}
+
+
+class Reading(TypedDict, total=False):
+    """Which showers are read, and how; all that is not said is found out or left as it is.
+
+    Keys:
+        geometry: A `Geometry`, the name of a known one (`binning.KNOWN`), or an XML
+            binning file. By default what the file states (if hasten wrote it), else an XML file
+            ``binning*.xml`` beside it that has so many cells, else the known one that has: a guess,
+            as other detectors of LEMURS have 6,480 cells too.
+        split: ``train`` is the first 80 % of the rows of each file, ``valid`` the next 10 % and
+            ``test`` the last 10 %, in the order of the file, which should have been shuffled. In
+            files with one array for each energy, these parts are taken of each array. None is all.
+        rows: At most so many from the beginning of what ``split`` leaves, or a slice of it.
+        axes: Order of the axes of a shower, ``z-phi-r`` (CaloChallenge) or ``r-phi-z`` (Par04). By
+            default what the shape can only mean; showers that are flat are taken for ``z-phi-r``.
+        scale: Factor to multiply the cells by.
+        energy_scale: Factor to multiply the incident energies by.
+    """
+
+    geometry: Geometry | str | Path | None
+    split: Split | None
+    rows: int | slice | None
+    axes: Axes | None
+    scale: float
+    energy_scale: float
 
 
 @final
@@ -127,17 +153,14 @@ class ShowerFiles:
         return energies, cells
 
 
-def open_showers(
-    path: str | Path,
-    *,
-    geometry: Geometry | str | Path | None = None,
-    split: Split | None = None,
-    rows: int | slice | None = None,
-    axes: Axes | None = None,
-    scale: float = 1.0,
-    energy_scale: float = 1.0,
-) -> ShowerFiles:
+def open_showers(path: str | Path, **how: Unpack[Reading]) -> ShowerFiles:
     """Find showers without reading them; arguments and errors as in `load_showers`."""
+    if unknown := how.keys() - Reading.__annotations__.keys():
+        raise TypeError(
+            f"unexpected argument {min(unknown)!r}; known: {[*Reading.__annotations__]}"
+        )
+    scale, energy_scale = how.get("scale", 1.0), how.get("energy_scale", 1.0)
+    split, axes = how.get("split"), how.get("axes")
     for name, value in (("scale", scale), ("energy_scale", energy_scale)):
         if not (value > 0 and math.isfinite(value)):
             raise DataError(f"{name} must be a number above 0, got {value}")
@@ -151,7 +174,7 @@ def open_showers(
     for run, notes in found:
         kind = run.inner, notes.get(GEOMETRY_NOTE)
         if kind not in settled:
-            settled[kind] = settle(run.inner, run.file, run.key, kind[1], geometry, axes)
+            settled[kind] = settle(run.inner, run.file, run.key, kind[1], how.get("geometry"), axes)
         runs.append(replace(run, axes=settled[kind][1]))
     kinds = [each for each, _ in settled.values()]
     if len({each.layers for each in kinds}) > 1:
@@ -160,7 +183,7 @@ def open_showers(
             where=str(folder),
             hint="read the files one by one",
         )
-    chosen = cut(runs, *bounds(rows, sum(map(len, runs)), name))
+    chosen = cut(runs, *bounds(how.get("rows"), sum(map(len, runs)), name))
     noted = {split or notes.get(SPLIT_NOTE) for _, notes in found}
     part = next((each for each in _PARTS if noted == {each}), None)
     return ShowerFiles(chosen, kinds[0], name, part, scale, energy_scale)

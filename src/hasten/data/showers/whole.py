@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Unpack, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,13 +31,12 @@ from hasten.data.showers.files import (
     ENERGIES,
     GEOMETRY_NOTE,
     SPLIT_NOTE,
+    Reading,
     ShowerFiles,
-    Split,
     open_showers,
 )
 from hasten.data.showers.hdf5 import write_hdf5
 from hasten.data.showers.runs import Floats
-from hasten.data.showers.shapes import Axes
 from hasten.data.showers.stores import HDF5_ENDINGS
 from hasten.errors import DataError
 from hasten.files import atomic
@@ -112,16 +111,7 @@ class Showers:
         return np.asarray(self.cells.sum(axis=1, dtype=np.float64))
 
 
-def load_showers(
-    path: str | Path,
-    *,
-    geometry: Geometry | str | Path | None = None,
-    split: Split | None = None,
-    rows: int | slice | None = None,
-    axes: Axes | None = None,
-    scale: float = 1.0,
-    energy_scale: float = 1.0,
-) -> Showers:
+def load_showers(path: str | Path, **how: Unpack[Reading]) -> Showers:
     """Read showers.
 
     Only the rows asked for are read, so some rows of a large file cost little (in an npz archive,
@@ -136,18 +126,7 @@ def load_showers(
         path: An HDF5 file or npz archive in one of the forms listed in `hasten.data.showers.files`,
             or a folder, whose HDF5 files (or else npz archives) are read as one in the order of
             their names.
-        geometry: A `Geometry`, the name of a known one (`binning.KNOWN`), or an XML
-            binning file. By default what the file states (if hasten wrote it), else an XML file
-            ``binning*.xml`` beside it that has so many cells, else the known one that has: a guess,
-            as other detectors of LEMURS have 6,480 cells too.
-        split: ``train`` is the first 80 % of the rows of each file, ``valid`` the next 10 % and
-            ``test`` the last 10 %, in the order of the file, which should have been shuffled. In
-            files with one array for each energy, these parts are taken of each array. None is all.
-        rows: At most so many from the beginning of what ``split`` leaves, or a slice of it.
-        axes: Order of the axes of a shower, ``z-phi-r`` (CaloChallenge) or ``r-phi-z`` (Par04). By
-            default what the shape can only mean; showers that are flat are taken for ``z-phi-r``.
-        scale: Factor to multiply the cells by.
-        energy_scale: Factor to multiply the incident energies by.
+        **how: Which of them and how: `Reading` says what may be given.
 
     Returns:
         The showers in the order of the files.
@@ -161,15 +140,7 @@ def load_showers(
         UnitWarning: If energies look like GeV, or like deposits not divided by `Geometry.share`.
         OrderWarning: If a split has other incident energies than its file, as if it were sorted.
     """
-    files = open_showers(
-        path,
-        geometry=geometry,
-        split=split,
-        rows=rows,
-        axes=axes,
-        scale=scale,
-        energy_scale=energy_scale,
-    )
+    files = open_showers(path, **how)
     energies, cells = files.read()
     warn_of_units(files.advice(energies, cells), str(path))
     return Showers(energies, cells, files.geometry, files.name, files.split)
@@ -207,28 +178,18 @@ def convert_showers(
     source: str | Path,
     target: str | Path,
     *,
-    geometry: Geometry | str | Path | None = None,
-    split: Split | None = None,
-    rows: int | slice | None = None,
-    axes: Axes | None = None,
-    scale: float = 1.0,
-    energy_scale: float = 1.0,
     progress: Progress | None = None,
+    **how: Unpack[Reading],
 ) -> int:
     """Read showers in any form and write them in the format of the CaloChallenge.
 
     They pass through memory some rows at a time (but not on their way to an npz archive).
 
     Args:
-        source: As ``path`` in `load_showers`, and so the arguments after ``target``.
+        source: As ``path`` in `load_showers`.
         target: As ``path`` in `save_showers`.
-        geometry: See above.
-        split: See above.
-        rows: See above.
-        axes: See above.
-        scale: See above.
-        energy_scale: See above.
         progress: Called after each block of rows.
+        **how: As in `load_showers`.
 
     Returns:
         The number of showers written.
@@ -244,15 +205,7 @@ def convert_showers(
     """
     path = Path(target).expanduser()
     _check_ending(path)
-    files = open_showers(
-        source,
-        geometry=geometry,
-        split=split,
-        rows=rows,
-        axes=axes,
-        scale=scale,
-        energy_scale=energy_scale,
-    )
+    files = open_showers(source, **how)
     warn_of_units(files.advice(*files.spread(256).read()), str(source))
     notes = _notes(files.geometry, files.split, {"source": files.name})
     _write(path, (len(files), files.geometry.cells), _counted(files, progress), notes)
