@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hasten.adapters.showers import LayerEnergies, Showers, layer_sums
 from hasten.data.geometry import SIW
 from hasten.data.showers import Showers as Data
 from hasten.data.showers import load_showers, save_showers
-from hasten.errors import DataError, ModelError
+from hasten.errors import DataError, ModelError, RunError
 from hasten.loading import load
 from hasten.solvers import stock_plan
 from hasten.solvers.loop import sample
@@ -151,6 +152,27 @@ def test_a_training_from_a_model_of_another_net_is_refused(place: Path) -> None:
         train_config(path, place / "data.h5", place / "again", start=start)
 
 
+def test_a_training_does_not_go_on_with_other_batches_or_data(place: Path) -> None:
+    train_config(place / "cells.toml", place / "data.h5", place / "run")
+    data = load_showers(place / "data.h5")
+    other = dataclasses.replace(data, cells=data.cells[::-1], energies=data.energies[::-1])
+    save_showers(place / "other.h5", other)
+    with pytest.raises(RunError, match=r"48 samples .* and now it is 48 samples"):
+        train_config(place / "cells.toml", place / "other.h5", place / "run")
+    path = place / "cells.toml"
+    path.write_text(path.read_text().replace("batch = 8", "batch = 16"))
+    with pytest.raises(RunError, match=r"batches of 8, and now it is .* batches of 16"):
+        train_config(path, place / "data.h5", place / "run")
+
+
+def test_a_layer_model_half_copied_by_a_killed_training_is_copied_again(place: Path) -> None:
+    half = place / "run" / "model" / ".layers.part"
+    half.mkdir(parents=True)
+    (half / "card.toml").write_text("half")
+    assert train_config(place / "cells.toml", place / "data.h5", place / "run").step == 4
+    assert not half.exists()
+
+
 def test_a_flow_is_trained_as_well(place: Path) -> None:
     path = place / "cells.toml"
     text = path.read_text().replace('name = "edm"', 'name = "flow"').replace("noise =", "# noise =")
@@ -181,10 +203,26 @@ def test_cells_are_trained_alone_where_no_layer_model_is_named(place: Path, scal
     [
         ("cells.toml", "high = 10000.0", "high = 5000.0", DataError, "trained from 1000 to 5000"),
         ("cells.toml", "energies = {low = 1000.0, high = 10000.0}", "", ModelError, "which energ"),
-        ("cells.toml", ", soft = 1.0", "", ModelError, "lacks 'soft'"),
+        ("cells.toml", ", soft = 1.0", "", ModelError, r"missing keys \['soft'\]"),
+        ("cells.toml", "soft = 1.0", "sofft = 1.0", ModelError, r"unknown keys \['sofft'\]"),
+        (
+            "cells.toml",
+            "shape = [45, 16, 9]\nprocess",
+            "shape = [45, 9]\nprocess",
+            DataError,
+            "45, 9",
+        ),
+        ("layers.toml", "reference = ", "about = '' # ", ModelError, "is sampled"),
         ("cells.toml", 'kind = "shower"', 'kind = "layers"', ModelError, "cannot be trained"),
         ("cells.toml", 'name = "showers"', 'name = "pixels"', ModelError, "makes no showers"),
         ("layers.toml", "samples = 32", "", ModelError, "samples"),
+        (
+            "cells.toml",
+            'name = "showers", layers = "layers.toml"',
+            'name = "cells", scale = "Logit"',
+            ModelError,
+            "unknown scale 'Logit'",
+        ),
     ],
 )
 def test_a_wrong_configuration_is_refused_in_words(

@@ -20,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def read_facts(path: Path, more: frozenset[str] = frozenset()) -> dict[str, Any]
             where=str(path),
             hint="give it as --judge",
         )
-    _only(card, _KNOWN | more, _NEEDED, str(path))
+    only(card, _KNOWN | more, _NEEDED, str(path))
     tables = _KNOWN - {"name", "kind", "shape", "clip", "codec", "weights", "about", "guide"}
     for key in tables & card.keys():
         if not isinstance(card[key], dict):
@@ -218,7 +218,7 @@ def save_bundle(
         ModelError: If the facts cannot be written on a card, or ``net`` does not describe the net.
         RunError: If the folder cannot be written.
     """
-    _only(dict(facts), _FREE, set(), "facts")
+    only(dict(facts), _FREE, set(), "facts")
     if model.guide is not None and "guide" not in facts:
         raise ModelError(
             "the model's guide would be lost",
@@ -260,7 +260,7 @@ def update_card(folder: Path, facts: Mapping[str, Any]) -> None:
         ModelError: If the card is unreadable or a fact is not one of those `save_bundle` takes.
         RunError: If it cannot be written.
     """
-    _only(dict(facts), _FREE, set(), "facts")
+    only(dict(facts), _FREE, set(), "facts")
     _write_card(folder, {**read_card(folder), **facts})
 
 
@@ -360,8 +360,15 @@ def _halved(tensor: Tensor, half: torch.dtype) -> Tensor:
     return tensor.clone().contiguous()
 
 
-def _only(table: Mapping[str, Any], known: set[str], needed: set[str], where: str) -> None:
-    if unknown := sorted(set(table) - known):
+def only(
+    table: Mapping[str, Any], known: Collection[str], needed: Collection[str], where: str
+) -> None:
+    """Refuse keys that are not known, and the lack of those that are needed.
+
+    Raises:
+        ModelError: Naming them.
+    """
+    if unknown := sorted(set(table) - set(known)):
         raise ModelError(f"unknown keys {unknown}", where=where, hint=f"known: {sorted(known)}")
-    if missing := sorted(needed - set(table)):
+    if missing := sorted(set(needed) - set(table)):
         raise ModelError(f"missing keys {missing}", where=where)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +47,7 @@ def train(
     from hasten.train.run import train_config
 
     as_device(device)
-    again = f"hasten train {config} --data {data} --out {out}"
+    again = shlex.join(["hasten", *sys.argv[1:]])
     with talk.resumable(again), talk.progress("training") as advance:
         state = train_config(
             config,

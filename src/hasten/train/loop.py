@@ -27,6 +27,9 @@ from hasten.train.ema import PowerAverage
 from hasten.train.losses import output_loss, stratified_times
 from hasten.train.sources import Source
 
+FIRST = 4
+"""Samples by which a continued training knows its data."""
+
 Progress = Callable[[int, int, float], None]
 """Called with samples seen, samples in all, and the recent loss."""
 
@@ -77,12 +80,13 @@ class Settings:
 @final
 @dataclass
 class State:
-    """What a checkpoint holds: the net, its average, the optimiser and how far it got."""
+    """What a checkpoint holds: the net, its average, the optimiser, how far it got and on what."""
 
     model: Model
     average: PowerAverage
     optimiser: torch.optim.Optimizer
     step: int = 0
+    trained: str = ""
 
     def save(self, path: Path) -> None:
         """Write atomically: a killed run keeps its last checkpoint."""
@@ -92,6 +96,7 @@ class State:
             "average": self.average.weights,
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
+            "trained": self.trained,
         }
         torch.save(tensors, part)
         part.replace(path)
@@ -100,10 +105,11 @@ class State:
         """Continue from a checkpoint.
 
         Raises:
-            RunError: If it cannot be read, or belongs to another net.
+            RunError: If it cannot be read, or belongs to another net, data or size of batch.
         """
         try:
             tensors = torch.load(path, map_location=self.model.device, weights_only=True)
+            trained = str(tensors["trained"])
             self.model.net.load_state_dict(tensors["net"])
             self.average.load(tensors["average"])
             self.optimiser.load_state_dict(tensors["optimiser"])
@@ -114,6 +120,12 @@ class State:
                 where=str(path),
                 hint="train into a new folder",
             ) from cause
+        if trained != self.trained:
+            raise RunError(
+                f"it was trained on {trained}, and now it is {self.trained}",
+                where=str(path),
+                hint="train into a new folder, or give it what it had",
+            )
 
 
 def train(
@@ -142,7 +154,8 @@ def train(
     Returns:
         The state reached.
     """
-    state = State(model, PowerAverage(model.net, settings.average), _optimiser(model, settings))
+    average = PowerAverage(model.net, settings.average)
+    state = State(model, average, _optimiser(model, settings), trained=_trained(source, settings))
     checkpoint = folder / "checkpoint.pt"
     _prepare(folder)
     if checkpoint.exists():
@@ -184,6 +197,7 @@ def _step(
     model, device = state.model, state.model.device
     rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + state.step)
     x0, cond = source.draw(_batch(len(source), seen, settings), rng)
+    x0, cond = x0.to(device), None if cond is None else cond.to(device)
     times = stratified_times(len(x0), rng)
     if settings.noise is None:
         sigma = model.process.sigma_of_t(times)
@@ -204,6 +218,20 @@ def _step(
     state.step += 1
     state.average.update(model.net, seen, seen + settings.batch)
     return loss.detach()
+
+
+def _trained(source: Source, settings: Settings) -> str:
+    """What must not change from one part of a training to the next, in words.
+
+    Samples are told by rough figures: their last bits differ from machine to machine.
+    """
+    some = torch.arange(min(FIRST, len(source)))
+    x0, _ = source.draw(some, torch.Generator().manual_seed(settings.seed))
+    mean, spread = float(x0.double().mean()), float(x0.double().std())
+    return (
+        f"{len(source)} samples (first ones: mean {mean:.3f}, spread {spread:.3f}) in batches of "
+        f"{settings.batch}"
+    )
 
 
 def _batch(count: int, seen: int, settings: Settings) -> Tensor:

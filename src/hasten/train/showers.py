@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from hasten.adapters.card import CARD, load_bundle
+from hasten.adapters.card import CARD, load_bundle, only, read_card
 from hasten.adapters.cells import Cells
-from hasten.adapters.codecs import LAYERS, own_plan
+from hasten.adapters.codecs import LAYERS, own_plan, read_codec
 from hasten.adapters.showers import LayerEnergies, Showers, layer_sums
 from hasten.core.model import Energies, Model
 from hasten.data.geometry import Geometry
@@ -48,23 +49,31 @@ def train_showers(config: Config, data: Path, out: Path, effort: Effort) -> Stat
         ModelError: If the configuration is wrong.
         DataError: If the showers do not suit it.
     """
-    showers = load_showers(data, split="train")
     facts = dict(config.card.pop("codec", {}))
+    where = f"{config.folder}, [codec]"
     name = facts.pop("name", "showers")
     if name not in _KINDS:
         raise ModelError(
             f"the codec {name!r} makes no showers",
-            where=f"{config.folder}, [codec]",
+            where=where,
             hint=f"one of {', '.join(_KINDS)}",
         )
-    try:
-        return _KINDS[name](config, facts, showers, out, effort)
-    except KeyError as cause:
-        raise ModelError(
-            f"the table [codec] lacks {cause}",
+    kind = _KINDS[name]
+    only(facts, kind.options, kind.needed, where)
+    showers = load_showers(data, split="train")
+    _check_shape(config, showers.geometry)
+    return kind.train(config, facts, showers, out, effort)
+
+
+def _check_shape(config: Config, geometry: Geometry) -> None:
+    shape = tuple(config.card["shape"])
+    if geometry.shape != shape:
+        has = "no regular grid of cells" if geometry.shape is None else f"{geometry.shape} cells"
+        raise DataError(
+            f"showers in {geometry.name} with {has}, and the model is to make {shape}",
             where=str(config.folder),
-            hint='name = "showers", layers = "FILE.toml", soft = 1.0, gap = 1.0; or name = "cells"',
-        ) from cause
+            hint="change shape and [net] in the configuration, or the data",
+        )
 
 
 def _train_joined(
@@ -73,8 +82,8 @@ def _train_joined(
     """The layer model, and then the net of the cells."""
     model = fresh(config, effort)
     energies = _energies(model, showers)
-    scale = Scale(showers.geometry.threshold, float(facts["soft"]), float(facts["gap"]))
-    below = config.folder / str(facts["layers"])
+    scale = _gap(facts, showers)
+    below = read_config(config.folder / str(facts["layers"]))
     cells, incident = torch.from_numpy(showers.cells), torch.from_numpy(showers.energies)
     place = out / "model" / LAYERS
     if not (place / CARD).exists():
@@ -91,10 +100,13 @@ def _train_alone(
 ) -> State:
     """The net of the cells without a layer model."""
     model = fresh(config, effort)
-    if facts.get("scale", "gap") == "logit":
-        scale: Scale | Logit = Logit()
-    else:
-        scale = Scale(showers.geometry.threshold, float(facts["soft"]), float(facts["gap"]))
+    if facts["scale"] not in _SCALES:
+        raise ModelError(
+            f"unknown scale {facts['scale']!r}",
+            where=f"{config.folder}, [codec]",
+            hint=f"one of {', '.join(_SCALES)}",
+        )
+    scale = _SCALES[facts["scale"]](facts, showers)
     cells, incident = torch.from_numpy(showers.cells), torch.from_numpy(showers.energies)
     mean, spread = _moments(lambda part: scale(cells[part], incident[part, None]), len(cells))
     codec = Cells(showers.geometry, _energies(model, showers), scale, mean, spread)
@@ -104,28 +116,73 @@ def _train_alone(
     return fit(model.replace(codec=codec), source, config, out, out / "model", showers.name, effort)
 
 
-_KINDS = {"showers": _train_joined, "cells": _train_alone}
-"""How a shower model with each codec is trained."""
+def _gap(facts: Mapping[str, Any], showers: Data) -> Scale:
+    return Scale(
+        showers.geometry.threshold, float(facts.get("soft", 1)), float(facts.get("gap", 1))
+    )
+
+
+def _logit(facts: Mapping[str, Any], showers: Data) -> Logit:  # noqa: ARG001
+    return Logit()
+
+
+_SCALES: dict[str, Callable[[Mapping[str, Any], Data], Scale | Logit]] = {
+    "gap": _gap,
+    "logit": _logit,
+}
+
+
+@final
+@dataclass(frozen=True)
+class _Kind:
+    """How a shower model with a certain codec is trained.
+
+    Attributes:
+        train: Does it.
+        needed: Keys of the table [codec] it must have.
+        options: All it may have.
+    """
+
+    train: Callable[[Config, Mapping[str, Any], Data, Path, Effort], State]
+    needed: tuple[str, ...]
+    options: tuple[str, ...]
+
+
+_KINDS = {
+    "showers": _Kind(_train_joined, ("layers", "soft", "gap"), ("layers", "soft", "gap")),
+    "cells": _Kind(_train_alone, ("scale",), ("scale", "soft", "gap")),
+}
 
 
 def _train_layers(
-    path: Path, showers: Data, energies: Energies, scale: Scale, out: Path, effort: Effort
+    config: Config, showers: Data, energies: Energies, scale: Scale, out: Path, effort: Effort
 ) -> State:
-    config, work = read_config(path), out / LAYERS
+    work = out / LAYERS
+    model = fresh(config, effort.within)
+    own_plan(model.replace(card=config.card))  # missed now rather than after the training
     layers = layer_sums(torch.from_numpy(showers.cells), showers.geometry)
     incident = torch.from_numpy(showers.energies)
     if (work / "model" / CARD).exists():  # a continued training keeps its numbers
-        codec = load_bundle(work / "model").codec
+        facts = read_card(work / "model")["codec"]
+        codec = read_codec(facts, work / "model", load_bundle)
     else:
         codec = LayerEnergies.fit(layers, incident, energies, scale)
     if not isinstance(codec, LayerEnergies):
         raise ModelError("this is not a layer model", where=str(work / "model"))
-    model = fresh(config, effort.within).replace(codec=codec, energies=energies)
+    model = model.replace(codec=codec, energies=energies)
     source = layer_source(codec, layers, incident)
     state = fit(model, source, config, work, work / "model", showers.name, effort)
     if seen(state, config) >= config.settings.samples:
-        shutil.copytree(work / "model", out / "model" / LAYERS)
+        _publish(work / "model", out / "model" / LAYERS)
     return state
+
+
+def _publish(made: Path, place: Path) -> None:
+    """Copy a finished model to where it is asked for, whole or not at all."""
+    part = place.with_name(f".{place.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(made, part)
+    part.replace(place)
 
 
 def layer_source(codec: LayerEnergies, layers: Tensor, incident: Tensor) -> Rows:
