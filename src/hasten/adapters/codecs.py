@@ -16,6 +16,7 @@ from hasten.adapters.weights import read_tensors
 from hasten.core.model import Codec, Energies, Identity, Model, Pixels
 from hasten.core.plan import Plan, from_dict
 from hasten.data.geometry import GEOMETRIES, Geometry
+from hasten.data.showers.binning import geometry_from_text, geometry_text
 from hasten.errors import ModelError, PlanError
 from hasten.files import atomic_write_bytes
 from hasten.models.scale import Logit, Scale
@@ -76,7 +77,7 @@ def write_codec(codec: Codec, folder: Path) -> str | dict[str, Any]:
         kind = next(name for name, known in _SCALES.items() if isinstance(codec.scale, known))
         return {
             "name": "cells",
-            "geometry": _geometry_name(codec.geometry),
+            "geometry": _stated(codec.geometry),
             "energies": dataclasses.asdict(codec.energies),
             "centre": codec.centre,
             "spread": codec.spread,
@@ -108,25 +109,24 @@ def _cells(table: Mapping[str, Any], folder: Path, _: Load) -> Codec:
     return Cells(_geometry(facts.pop("geometry"), folder), energies, made, **facts)
 
 
-def _geometry(name: str, folder: Path) -> Geometry:
-    if name not in GEOMETRIES:
+def _geometry(stated: str, folder: Path) -> Geometry:
+    if stated.startswith("{"):
+        return geometry_from_text(stated, str(folder))
+    if stated not in GEOMETRIES:
         raise ModelError(
-            f"unknown geometry {name!r}", where=str(folder), hint=f"known: {[*GEOMETRIES]}"
+            f"unknown geometry {stated!r}", where=str(folder), hint=f"known: {[*GEOMETRIES]}"
         )
-    return GEOMETRIES[name]
+    return GEOMETRIES[stated]
 
 
-def _geometry_name(geometry: Geometry) -> str:
-    if geometry.name not in GEOMETRIES:
-        raise ModelError(
-            f"the geometry {geometry.name!r} cannot be written on a card",
-            hint=f"known: {', '.join(GEOMETRIES)}",
-        )
-    return geometry.name
+def _stated(geometry: Geometry) -> str:
+    """A known geometry's name, or all of another."""
+    if GEOMETRIES.get(geometry.name) == geometry:
+        return geometry.name
+    return geometry_text(geometry)
 
 
 def _write_showers(codec: Showers, folder: Path) -> dict[str, Any]:
-    geometry = _geometry_name(codec.geometry)
     if not (folder / LAYERS).is_dir():
         raise ModelError(
             "the layer model would be lost",
@@ -135,7 +135,7 @@ def _write_showers(codec: Showers, folder: Path) -> dict[str, Any]:
         )
     return {
         "name": "showers",
-        "geometry": geometry,
+        "geometry": _stated(codec.geometry),
         "layers": LAYERS,
         "centre": codec.centre,
         "spread": codec.spread,
