@@ -87,3 +87,7 @@ class MissingExtra(HastenError):
         super().__init__(
             f"{package} is not installed", hint=f"pip install 'hasten[{extra}]' brings it"
         )
+
+
+class HastenWarning(UserWarning):
+    """Something looks odd, and the work goes on; the command line says it as it says errors."""

@@ -43,6 +43,21 @@ def test_showers_of_one_law_are_beside_true_ones_and_others_are_not(files: Path)
     assert found["off"]["floor"] == found["same"]["floor"]
 
 
+def test_a_judge_adds_the_distance_that_verdicts_go_by(files: Path, tmp_path: Path) -> None:
+    words = ["data", "judge", str(files / "true.h5"), "--test", str(files / "same.h5")]
+    made = CliRunner().invoke(cli.app, [*words, "-o", str(tmp_path / "judge")])
+    assert made.exit_code == 0, made.output
+    given = ("--truth", files / "same.h5", "--judge", tmp_path / "judge", "--format", "json")
+    result = physics(files / "off.h5", files / "true.h5", *given)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["judged"]["distance"]["low"] > found["floor"]["distance"]["high"]
+    table = physics(files / "off.h5", files / "true.h5", *given[:-2])
+    assert "distance in the judge's features" in table.stdout
+    wrong = physics(files / "off.h5", files / "true.h5", "--judge", "fashion")
+    assert "looks at no showers" in wrong.stderr
+
+
 def test_the_table_has_every_observable_and_the_costly_ones_asked_for(files: Path) -> None:
     words = ("--truth", files / "same.h5", "--rows", 300, "--also", "kpd", "--also", "high")
     result = physics(files / "off.h5", files / "true.h5", *words)

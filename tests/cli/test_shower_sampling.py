@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ from typer.testing import CliRunner, Result
 from calo import saved
 from hasten import cli
 from hasten.data.geometry import SIW
+from hasten.data.gflash import PRESETS
 from hasten.data.showers import load_showers
 
 
@@ -58,11 +60,60 @@ def test_energies_are_drawn_as_in_training_where_none_are_given(
     folder: Path, tmp_path: Path
 ) -> None:
     assert sampled(folder, tmp_path / "x.npz", "-n", 40).exit_code == 0
-    with np.load(tmp_path / "x.npz") as file:
-        energies = file["cond"]
-        assert file["samples"].shape == (40, 6480)
+    found = load_showers(tmp_path / "x.npz")
+    energies = found.energies
+    assert found.cells.shape == (40, 6480)
     assert ((energies >= 1e3) & (energies <= 1e5)).all()
     assert 0.2 < (energies < 1e4).mean() < 0.8  # log-uniform: a half
+
+
+def test_a_file_of_the_challenge_goes_in_and_one_like_it_comes_out(
+    folder: Path, tmp_path: Path
+) -> None:
+    law = dataclasses.replace(PRESETS["ds2-like"], geometry=SIW)
+    incident = np.geomspace(1e3, 1e5, 7).astype(np.float32)
+    cells = law.draw(incident, np.random.default_rng(0))
+    with h5py.File(tmp_path / "in.hdf5", "w") as file:  # as the challenge has it, and no more
+        file["incident_energies"] = incident[:, None]
+        file["showers"] = cells
+    result = sampled(folder, tmp_path / "out.hdf5", "--energy", tmp_path / "in.hdf5")
+    assert result.exit_code == 0, result.output
+    with h5py.File(tmp_path / "in.hdf5") as before, h5py.File(tmp_path / "out.hdf5") as after:
+        assert set(before) == set(after)
+        for name in before:
+            assert before[name].shape == after[name].shape
+        np.testing.assert_array_equal(after["incident_energies"][:, 0], incident)
+
+
+def test_energies_beyond_the_training_are_sampled_where_that_is_said(
+    folder: Path, tmp_path: Path
+) -> None:
+    words = ("-n", 2, "--energy", "0.5,200")
+    refused = sampled(folder, tmp_path / "x.h5", *words)
+    assert refused.exit_code == 2
+    assert "--beyond" in refused.stderr
+    assert sampled(folder, tmp_path / "x.h5", *words, "--beyond").exit_code == 0
+    assert load_showers(tmp_path / "x.h5").energies.tolist() == [500.0, 2e5]
+
+
+def test_energies_of_any_shape_and_precision_are_one_a_shower(folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "e.npy", np.array([[2e3], [5e4]]))
+    result = sampled(folder, tmp_path / "x.h5", "-n", 2, "--cond", tmp_path / "e.npy")
+    assert result.exit_code == 0, result.output
+    assert load_showers(tmp_path / "x.h5").energies.tolist() == [2e3, 5e4]
+    np.save(tmp_path / "e.npy", np.ones((2, 3)))
+    result = sampled(folder, tmp_path / "x.h5", "-n", 2, "--cond", tmp_path / "e.npy")
+    assert "one incident energy a shower" in result.stderr
+
+
+def test_energies_that_look_like_gev_are_warned_of_in_words(folder: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "gev.h5", "w") as file:
+        file["incident_energies"] = np.array([[2.0], [50.0]], np.float32)
+        file["showers"] = np.full((2, SIW.cells), 1e-3, np.float32)
+    result = sampled(folder, tmp_path / "x.h5", "--energy", tmp_path / "gev.h5")
+    assert "warning     " in result.stderr
+    assert "look like GeV" in result.stderr
+    assert "UnitWarning" not in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,8 @@ class Showers(Codec):
         """Sample the layers' energies for incident energies [B], MeV."""
         if cond is None:
             return None
-        found = sample(self.layers, self.plan, aside(seeds), cond.reshape(-1))
+        asked = self.layers.replace(energies=None)  # whoever asks has looked at the range
+        found = sample(asked, self.plan, aside(seeds), cond.reshape(-1))
         return self.condition(found, cond)
 
     def decode(self, x: Tensor, cond: Tensor | None) -> Tensor:

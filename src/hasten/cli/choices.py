@@ -103,4 +103,8 @@ Energy: TypeAlias = Annotated[
     ),
 ]
 
+Beyond: TypeAlias = Annotated[
+    bool, typer.Option("--beyond", help="Allow energies the model was not trained on.")
+]
+
 Run: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of hasten tune.")]

@@ -52,6 +52,14 @@ def physics(
             show_default=False,
         ),
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="Name or folder of a judge (hasten data judge): adds the distance in its "
+            "features, which verdicts go by.",
+            show_default=False,
+        ),
+    ] = None,
     geometry: showers.GeometryName = None,
     form: choices.Output = talk.Format.TABLE,
 ) -> None:
@@ -61,8 +69,10 @@ def physics(
     """
     from hasten.data.showers import load_showers
     from hasten.measure.physics.summary import measure_physics
+    from hasten.tuning.standard import shower_features
 
-    with talk.progress("measuring"), showers.heard():
+    features = None if judge is None else shower_features(judge)
+    with talk.progress("measuring"):
         real = load_showers(
             reference, geometry=geometry, rows=rows, split=split.value if split else None
         )
@@ -78,6 +88,7 @@ def physics(
             real.energies,
             real.geometry,
             truth=others,
+            features=features,
             costly=[each.value for each in also or ()],
         )
     if form is talk.Format.JSON:
@@ -128,6 +139,7 @@ def _print(found: Physics) -> None:
 
 
 _TITLES = {
+    "distance": "distance in the judge's features",
     "correlation_largest": "correlations of layers, largest difference",
     "fpd": "FPD × 1000",
     "kpd": "KPD × 1000",

@@ -24,14 +24,26 @@ if TYPE_CHECKING:
     from hasten.recipe import Recipe
 
 
+COUNT = 64
+"""Samples where nobody says how many."""
+
+
 def sample(
     model: choices.ModelName,
     recipe: choices.RecipeFile = None,
-    n: Annotated[int, typer.Option("-n", help="Number of samples.")] = 64,
+    n: Annotated[
+        int | None,
+        typer.Option(
+            "-n",
+            help="Number of samples; by default 64, or as many as the file of --energy has.",
+            show_default=False,
+        ),
+    ] = None,
     seed: choices.Seed = 0,
     classes: choices.ClassNames = None,
     cond: choices.Condition = None,
     energy: choices.Energy = None,
+    beyond: choices.Beyond = False,
     guidance: choices.Guidance = 1.0,
     guide: choices.Guide = None,
     out: Annotated[
@@ -39,7 +51,8 @@ def sample(
         typer.Option(
             "-o",
             "--out",
-            help="A .png of all images in a grid, a .npz archive, or a .h5 file of showers. "
+            help="A .png of all images in a grid, a .npz archive, or a .h5 or .hdf5 file of "
+            "showers. "
             "[default: samples.png, for showers samples.h5]",
             show_default=False,
         ),
@@ -54,13 +67,16 @@ def sample(
     Sample i begins from the noise of seed + i, whatever the batch, so two recipes can be compared
     picture by picture.
     """
-    subjects.positive(n, "-n")
+    if n is not None:
+        subjects.positive(n, "-n")
     if out is not None:
         _check_form(out)
     import torch
 
     from hasten.adapters.codecs import geometry_of
     from hasten.applying import apply
+    from hasten.data.showers.hdf5 import require_hdf5
+    from hasten.data.showers.stores import HDF5_ENDINGS
 
     net = subjects.open_model(model, device, dtype, threads)
     if guide is not None:
@@ -69,23 +85,27 @@ def sample(
     _check_form(out)
     if out.suffix == ".png":
         _check_pictures(net.shape, net.name)
-    if out.suffix == ".h5":
+    if out.suffix in HDF5_ENDINGS:
         geometry_of(net)
-    seeds = range(seed, seed + n)
+        require_hdf5()  # missed now rather than after the sampling
+    count = n or subjects.listed(energy) or COUNT
+    seeds = range(seed, seed + count)
     wanted = subjects.conditions(net, seeds, classes=classes, cond=cond, energy=energy)
+    if beyond and net.energies is not None:
+        net = net.replace(energies=net.energies.covering(wanted))
     chosen = subjects.open_recipe(recipe, net, model)
     if guide is not None:
         subjects.guided(chosen, net, guidance)
-    size = batch or n
+    size = batch or count
     parts = []
     with apply(net, chosen, guidance=guidance) as fast, talk.progress("sampling") as advance:
-        for start in range(0, n, size):
-            advance(start, n)
+        for start in range(0, count, size):
+            advance(start, count)
             piece = seeds[start : start + size]
             given = None if wanted is None else wanted[start : start + size].to(net.device)
             parts.append(fast.sample(piece, given).float().cpu())
     _FORMS[out.suffix](out, Made(net, chosen, torch.cat(parts), seeds, wanted))
-    talk.say(f"{n} samples, {fast.plan.nfe} evaluations each ({chosen.label})")
+    talk.say(f"{count} samples, {fast.plan.nfe} evaluations each ({chosen.label})")
     typer.echo(str(out))
 
 
@@ -116,6 +136,9 @@ def _write_pictures(out: Path, made: Made) -> None:
 
 
 def _write_archive(out: Path, made: Made) -> None:
+    if made.model.kind == "shower":  # as every other room reads them
+        _write_showers(out, made)
+        return
     import numpy as np
 
     arrays = {
@@ -143,6 +166,7 @@ _FORMS: dict[str, Callable[[Path, Made], None]] = {
     ".png": _write_pictures,
     ".npz": _write_archive,
     ".h5": _write_showers,
+    ".hdf5": _write_showers,
 }
 """How samples are written, by the ending of the file."""
 

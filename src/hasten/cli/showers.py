@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import enum
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -86,26 +83,10 @@ def convert(source: Path, target: Path, **given: Any) -> None:
     """Write showers in any readable form to one file; ``given`` is what `convert_showers` takes."""
     from hasten.data.showers import convert_showers
 
-    with heard(), talk.progress("converting") as advance:
+    with talk.progress("converting") as advance:
         count = convert_showers(source, target, **given, progress=advance)
     talk.say(f"{count:,} showers")
     typer.echo(str(target))
-
-
-@contextmanager
-def heard() -> Iterator[None]:
-    """Warnings about showers are said as hasten says things, once the block is done."""
-    from hasten.data.showers import OrderWarning, UnitWarning
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UnitWarning)
-        warnings.simplefilter("always", OrderWarning)
-        yield
-    for each in caught:
-        if issubclass(each.category, (UnitWarning, OrderWarning)):
-            talk.say(f"warning     {each.message}", "yellow")
-        else:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def _values(found: Survey) -> dict[str, Any]:

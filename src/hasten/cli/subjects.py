@@ -170,7 +170,8 @@ def conditions(
     if len(named) > 1:
         raise DataError("more than one kind of condition", where=", ".join(named), hint="give one")
     if cond is not None:
-        return _values(cond, count)
+        values = _values(cond, count)
+        return values if model.energies is None else _each_one(values, cond)
     if model.energies is not None and classes is None:
         return _incident(model, seeds, energy)
     if energy is not None:
@@ -189,6 +190,17 @@ def conditions(
     return torch.tensor([chosen[i % len(chosen)] for i in range(count)])
 
 
+def _each_one(values: Any, where: str) -> Any:
+    """One energy a sample, single precision as files have them."""
+    if values.numel() != len(values):
+        raise DataError(
+            f"conditions of shape {tuple(values.shape)}",
+            where=f"--cond {where}",
+            hint="one incident energy a shower, in MeV",
+        )
+    return values.float().reshape(-1)
+
+
 def _incident(model: Model, seeds: range, energy: str | None) -> Any:
     import torch
 
@@ -198,6 +210,15 @@ def _incident(model: Model, seeds: range, energy: str | None) -> Any:
     if energy is None:
         return drawn_conditions(model)(seeds)
     return torch.from_numpy(conditions_from(energy, len(seeds)))
+
+
+def listed(energy: str | None) -> int | None:
+    """How many showers the file of ``--energy`` has; None for a list of energies."""
+    if energy is None or not Path(energy).expanduser().exists():
+        return None
+    from hasten.data.showers import open_showers
+
+    return len(open_showers(energy))
 
 
 def _labels(text: str, model: Model) -> list[int]:

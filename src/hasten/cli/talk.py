@@ -15,6 +15,7 @@ import math
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -34,7 +35,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from hasten.errors import HastenError
+from hasten.errors import HastenError, HastenWarning
 
 OK, FINDING, USAGE, FAULT, STOPPED = 0, 1, 2, 3, 130
 
@@ -55,7 +56,8 @@ class Guarded(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; turn failures into words and an exit code."""
         try:
-            return super().invoke(ctx)
+            with _heard():
+                return super().invoke(ctx)
         except HastenError as error:
             complain(error.what, error.where, error.hint)
             raise typer.Exit(USAGE) from error
@@ -87,6 +89,23 @@ class Guarded(TyperGroup):
                 "please report it with the lines above",
             )
             raise typer.Exit(FAULT) from error
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Our own warnings are said as hasten says things; others take their way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", HastenWarning)
+        other = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if issubclass(category, HastenWarning):
+                say(f"warning     {message}", "yellow")
+            else:
+                other(message, category, *where)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def say(text: str, style: str = "") -> None:

@@ -134,6 +134,11 @@ class Energies:
             return (low + share.double() * (high - low)).exp().float()
         return (self.low + share.double() * (self.high - self.low)).float()
 
+    def covering(self, energy: Tensor) -> Energies:
+        """The same law over a range in which these energies lie as well."""
+        low, high = float(energy.min()), float(energy.max())
+        return Energies(min(self.low, low), max(self.high, high), self.law)
+
     def unit(self, energy: Tensor) -> Tensor:
         """Energies as a net is told of them: the logarithm, -1 at the least and 1 at the most."""
         return 2 * (energy / self.low).log() / math.log(self.high / self.low) - 1

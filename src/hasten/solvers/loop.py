@@ -232,8 +232,8 @@ def _check_energies(model: Model, energies: Tensor) -> None:
         raise PlanError(
             f"energies from {low:g} to {high:g} MeV, trained from {known.low:g} to {known.high:g}",
             where=model.name,
-            hint="energies are in MeV; to go beyond the training all the same, state a wider "
-            "range: model.replace(energies=Energies(low, high))",
+            hint="energies are in MeV; to go beyond the training all the same, say --beyond, or "
+            "state a wider range: model.replace(energies=Energies(low, high))",
         )
 
 

@@ -69,8 +69,15 @@ def find_judge(model: Model, judge: str | None) -> Path | None:
         ModelError: If it was asked for and is not there.
     """
     name = judge or str(model.card.get("judge", {}).get("name", ""))
-    if not name:
-        return None
+    return named_judge(name) if name else None
+
+
+def named_judge(name: str) -> Path:
+    """The folder of a judge by name or path.
+
+    Raises:
+        ModelError: If it is not there.
+    """
     for folder in (Path(name).expanduser(), BUNDLED / name, BUNDLED / f"{name}-judge"):
         if (folder / STATISTICS).is_file():
             return folder
@@ -78,6 +85,22 @@ def find_judge(model: Model, judge: str | None) -> Path | None:
     raise ModelError(
         "there is no such judge", where=name, hint=f"bundled: {', '.join(known) or 'none'}"
     )
+
+
+def shower_features(judge: str) -> ShowerFeatures:
+    """What a judge of showers looks at, by its name or path.
+
+    Raises:
+        ModelError: If it is not there, or judges no showers.
+    """
+    folder = named_judge(judge)
+    if not (folder / PHYSICS).is_file():
+        raise ModelError(
+            "this judge looks at no showers",
+            where=judge,
+            hint="hasten data judge makes one that does",
+        )
+    return ShowerFeatures.load(folder / PHYSICS)
 
 
 @final

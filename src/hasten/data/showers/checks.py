@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hasten.data.geometry import Geometry
-from hasten.errors import DataError
+from hasten.errors import DataError, HastenWarning
 
 LOWEST, HIGHEST = 0.01, 5.0
 """Median shares of the incident energy read out between which units are not doubted."""
@@ -22,11 +22,11 @@ GEV_BELOW, GEV_UP_TO = 50.0, 5000.0
 """Energies that begin below the one and end below the other (in MeV) look like GeV."""
 
 
-class UnitWarning(UserWarning):
+class UnitWarning(HastenWarning):
     """Energies that look as if they were in another unit than they are taken for."""
 
 
-class OrderWarning(UserWarning):
+class OrderWarning(HastenWarning):
     """A part of a file whose incident energies are not distributed as in the whole file."""
 
 
@@ -127,7 +127,8 @@ def energy_advice(energies: NDArray[Any], energy_scale: float = 1.0) -> str | No
 
 
 def _option(name: str, value: float) -> str:
-    return f"{name}={value:.6g} (--{name.replace('_', '-')} {value:.6g})"
+    option = f"--{name.replace('_', '-')} {value:.6g}"
+    return f"{name}={value:.6g} (hasten data convert ... {option})"
 
 
 def warn_of_units(advice: str | None, where: str, depth: int = 3) -> None:
