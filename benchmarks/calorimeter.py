@@ -53,8 +53,13 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     model = hasten.load(given.model)
-    real = load_showers(given.reference, geometry=geometry_of(model), split=given.split)
-    identity = model_fingerprint(model)
+    shape = geometry_of(model)
+    held = load_showers(given.reference, geometry=shape, split=given.split or None)
+    features = shower_features(given.judge) if given.judge else None
+    # energies of samples are those of showers that judge nothing, as they would be of new ones
+    third = len(held) // 3
+    asked, real, other = (held.rows(slice(k * third, (k + 1) * third)) for k in range(3))
+    identity = f"{model_fingerprint(model)}-{fingerprint([held.name, held.energies[:64].tolist()])}"
     journal = Journal(given.work / f"{model.name}-{identity}.jsonl")
     entrants = [
         (Recipe(PlanSpec(solver, "karras", steps)), given.n if steps == SHORT else given.long)

@@ -202,6 +202,7 @@ def test_cells_are_trained_alone_where_no_layer_model_is_named(place: Path, scal
     ("file", "old", "new", "error", "says"),
     [
         ("cells.toml", "high = 10000.0", "high = 5000.0", DataError, "trained from 1000 to 5000"),
+        ("cells.toml", "high = 10000.0}", 'high = 10000.0, law = "uniform"}', DataError, "law is"),
         ("cells.toml", "energies = {low = 1000.0, high = 10000.0}", "", ModelError, "which energ"),
         ("cells.toml", ", soft = 1.0", "", ModelError, r"missing keys \['soft'\]"),
         ("cells.toml", "soft = 1.0", "sofft = 1.0", ModelError, r"unknown keys \['sofft'\]"),

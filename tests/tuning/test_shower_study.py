@@ -65,6 +65,14 @@ def test_images_are_no_reference_for_showers(tmp_path: Path) -> None:
         tune(shower_model(), run=tmp_path / "run", reference=tmp_path / "images.npz", **SETTINGS)
 
 
+def test_showers_of_another_law_of_energies_cannot_judge(tmp_path: Path) -> None:
+    cells, _ = showers(300)
+    energies = np.random.default_rng(0).uniform(1e3, 1e5, 300).astype(np.float32)
+    save_showers(tmp_path / "other.h5", Showers(energies, cells.numpy(), SMALL, "other"))
+    with pytest.raises(DataError, match="energies are uniform"):
+        tune(shower_model(), run=tmp_path / "run", reference=tmp_path / "other.h5", **SETTINGS)
+
+
 def test_showers_without_energies_cannot_judge(tmp_path: Path) -> None:
     cells, _ = showers(300)
     with pytest.raises(DataError, match="incident energies"):

@@ -23,6 +23,7 @@ from hasten.core.model import Energies, Model
 from hasten.data.geometry import Geometry
 from hasten.data.showers import Showers as Data
 from hasten.data.showers import load_showers
+from hasten.data.showers.conditions import check_law
 from hasten.errors import DataError, ModelError
 from hasten.models.scale import Logit, Scale
 from hasten.train.config import Config, read_config
@@ -233,4 +234,5 @@ def _energies(model: Model, showers: Data) -> Energies:
             where=showers.name,
             hint="change [energies] in the configuration, or the data",
         )
+    check_law(showers.energies, known, showers.name)
     return known

@@ -22,6 +22,7 @@ from hasten.adapters.weights import read_tensors
 from hasten.core.model import Model
 from hasten.data.images import load_images
 from hasten.data.showers import load_showers
+from hasten.data.showers.conditions import check_law
 from hasten.errors import DataError, ModelError
 from hasten.loading import BUNDLED
 from hasten.measure.degradations import Blur, Shift, Smear
@@ -142,6 +143,8 @@ def _images(path: str | Path) -> Real:
 
 def _showers(model: Model, path: str | Path) -> Real:
     showers = load_showers(path, geometry=geometry_of(model))
+    if model.energies is not None:
+        check_law(showers.energies, model.energies, str(path))
     title = " ".join(filter(None, [showers.name, showers.split or ""]))
     cells, energies = torch.from_numpy(showers.cells), torch.from_numpy(showers.energies)
     return Real(cells, energies, f"{title}, {len(showers):,} showers")

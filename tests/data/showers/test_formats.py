@@ -263,7 +263,8 @@ def test_units_are_doubted_aloud_and_left_alone(tmp_path: Path) -> None:
             np.testing.assert_allclose(right.cells, showers.cells, rtol=1e-5)
             np.testing.assert_allclose(right.energies, showers.energies, rtol=1e-5)
 
-    check(1e-3, 1, r"0\.0008 of .*cells look like GeV; scale=1000 \(--scale 1000\)", {"scale": 1e3})
+    said = r"0\.0008 of .*cells look like GeV; scale=1000 \(hasten data convert ... --scale 1000\)"
+    check(1e-3, 1, said, {"scale": 1e3})
     check(1, 1e-3, r"800 of .*energies look like GeV; energy_scale=1000", {"energy_scale": 1e3})
     check(
         1e-3,
@@ -282,7 +283,7 @@ def test_units_are_doubted_aloud_and_left_alone(tmp_path: Path) -> None:
 
 def test_advice_counts_the_factor_that_was_given(tmp_path: Path) -> None:
     path = small.challenge(tmp_path / "a.h5", small.siw(10))
-    with pytest.warns(UnitWarning, match=r"scale=3 \(--scale 3\)"):
+    with pytest.warns(UnitWarning, match=r"scale=3 \(hasten data convert ... --scale 3\)"):
         load_showers(path, scale=0.003, rows=5)
     with pytest.warns(UnitWarning, match=r"scale=1 "):
         convert_showers(path, tmp_path / "b.h5", scale=1e-3)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hasten.core.model import Energies
 from hasten.data.showers.checks import energy_advice, warn_of_units
 from hasten.data.showers.files import Split, find_runs
 from hasten.data.showers.runs import Floats, energies_of
+from hasten.data.showers.survey import energy_law
 from hasten.errors import DataError
 
 MEV_PER_GEV = 1000.0
@@ -61,6 +63,28 @@ def conditions_from(
             hint="ask for fewer showers, or list energies in GeV, which are taken in turn",
         )
     return energies[:count]
+
+
+_LAWS = {"power": "log-uniform", "uniform": "uniform"}
+
+
+def check_law(incident: Floats, energies: Energies, where: str) -> None:
+    """Refuse showers whose incident energies [n] follow the other of the two laws.
+
+    Conditions are drawn by the model's law, so showers of another would be compared with showers
+    of other energies. Fixed energies and laws nobody knows pass.
+
+    Raises:
+        DataError: If they do.
+    """
+    found = energy_law(incident)
+    if found in _LAWS.values() and found != _LAWS[energies.law]:
+        raise DataError(
+            f"incident energies are {found}, and the model's law is {energies.law!r}",
+            where=where,
+            hint="state the law under [energies] (power: log-uniform; or uniform), or take showers "
+            "of that law",
+        )
 
 
 def _numbers(text: str) -> Floats | None:
