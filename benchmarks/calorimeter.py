@@ -1,13 +1,15 @@
 """The study of the FastSim talk: solvers and numbers of steps, by physics and by milliseconds.
 
-    python benchmarks/calorimeter.py MODEL REFERENCE.h5 OUT.json [--work DIR] [--split test]
-        [--n 3000] [--long 500] [--recipes best.toml ...] [--also fpd high low]
+    python benchmarks/calorimeter.py run MODEL REFERENCE.h5 OUT.json [--truth OTHER.h5]
+        [--judge JUDGE] [--work DIR] [--n 3000] [--long 500] [--recipes best.toml ...]
+    python benchmarks/calorimeter.py page OUT.json [...]          docs/fastsim.md and its picture
 
-MODEL is a shower model, REFERENCE true showers it was not trained on; only the part named by
---split is read. Euler, Heun, LMS and DPM-Solver++ with 32 and 256 steps on the Karras grid, and the
-recipes given. Samples have the incident energies of the reference, seeds are the same for all.
-Times are of one thread, batch 1, codec included, in pairs with Euler-32. What is finished lies in a
-journal under --work: run it again to go on.
+MODEL is a shower model; REFERENCE and OTHER are true showers it was not trained on, the second for
+the row of true showers. Without OTHER the last 10 % of REFERENCE judge and the 10 % before them
+make that row. Euler, Heun, LMS and DPM-Solver++ with 32 and 256 steps on the Karras grid, and the
+recipes given. Incident energies are drawn by the model's law, seeds are the same for all. Times are
+of one thread, codec included, in pairs with Euler-32. What is finished lies in a journal under
+--work: run it again to go on.
 """
 
 from __future__ import annotations
@@ -16,50 +18,66 @@ import argparse
 import copy
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import torch
 
 import hasten
 from hasten.adapters.codecs import geometry_of
-from hasten.data.showers import load_showers
-from hasten.files import atomic_write_text
-from hasten.measure.physics.summary import COSTLY, measure_physics
+from hasten.core.fingerprint import fingerprint
+from hasten.data.showers import Showers, load_showers
+from hasten.files import atomic, atomic_write_text
+from hasten.measure.physics.features import ShowerFeatures
+from hasten.measure.physics.summary import measure_physics
 from hasten.measure.speed import compare_speed
 from hasten.recipe import PlanSpec, Recipe
 from hasten.tuning.folder import versions
 from hasten.tuning.journal import Journal
 from hasten.tuning.judging import model_fingerprint
-from hasten.tuning.seeds import stream
+from hasten.tuning.seeds import drawn_conditions, stream
+from hasten.tuning.standard import shower_features
+from physics_table import HEAD, cells, write
 
+DOCS = Path(__file__).parent.parent / "docs"
 SOLVERS = ("euler", "heun", "lms3", "dpmpp_2m")
 SHORT, LONG = 32, 256
 BATCH = 50
-PAIRS = 9
+PAIRS = {1: 15, 100: 7}
+"""Pairs of timings by size of the batch."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
-    parser.add_argument("reference", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--work", type=Path, default=Path("runs/calorimeter"))
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--n", type=int, default=3000)
-    parser.add_argument("--long", type=int, default=500, help="showers with 256 steps")
-    parser.add_argument("--recipes", type=Path, nargs="*", default=[])
-    parser.add_argument("--also", choices=COSTLY, nargs="*", default=["fpd"])
+    parts = parser.add_subparsers(dest="part", required=True)
+    study = parts.add_parser("run")
+    study.add_argument("model")
+    study.add_argument("reference", type=Path)
+    study.add_argument("out", type=Path)
+    study.add_argument("--truth", type=Path)
+    study.add_argument("--judge", help="by default the one on the model's card")
+    study.add_argument("--work", type=Path, default=Path("runs/calorimeter"))
+    study.add_argument("--n", type=int, default=3000)
+    study.add_argument("--long", type=int, default=500, help="showers with 256 steps")
+    study.add_argument("--recipes", type=Path, nargs="*", default=[])
+    parts.add_parser("page").add_argument("results", type=Path, nargs="+")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    {"run": run, "page": page}[given.part](given)
+
+
+def run(given: argparse.Namespace) -> None:
+    """Every entrant: its physics and its time."""
     model = hasten.load(given.model)
-    shape = geometry_of(model)
-    held = load_showers(given.reference, geometry=shape, split=given.split or None)
-    features = shower_features(given.judge) if given.judge else None
-    # energies of samples are those of showers that judge nothing, as they would be of new ones
-    third = len(held) // 3
-    asked, real, other = (held.rows(slice(k * third, (k + 1) * third)) for k in range(3))
-    identity = f"{model_fingerprint(model)}-{fingerprint([held.name, held.energies[:64].tolist()])}"
+    read = partial(load_showers, geometry=geometry_of(model))
+    if given.truth is None:
+        real, true = read(given.reference, split="test"), read(given.reference, split="valid")
+    else:
+        real, true = read(given.reference), read(given.truth)
+    features = shower_features(given.judge or model.card["judge"]["name"])
+    identity = fingerprint([model_fingerprint(model), features.name, marks(real), marks(true)])
     journal = Journal(given.work / f"{model.name}-{identity}.jsonl")
     entrants = [
         (Recipe(PlanSpec(solver, "karras", steps)), given.n if steps == SHORT else given.long)
@@ -69,43 +87,53 @@ def main() -> None:
     entrants += [(Recipe.loads(path.read_text("utf-8")), given.n) for path in given.recipes]
     base, rows = entrants[0][0], []
     for recipe, count in entrants:
-        count = min(count, len(real))
-        key = f"{recipe.fingerprint()}/{count}/{given.split}/{','.join(given.also)}"
+        key = recipe.fingerprint()
         print(f"{recipe.label}, {count} showers", file=sys.stderr, flush=True)
-
-        def judged(recipe: Recipe = recipe, count: int = count) -> dict[str, Any]:
-            cells = sampled(model, recipe, torch.from_numpy(real.energies[:count]))
-            return measure_physics(
-                cells,
-                real.energies[:count],
-                real.cells,
-                real.energies,
-                real.geometry,
-                costly=given.also,
-            ).to_dict()
-
-        def taken(recipe: Recipe = recipe) -> dict[str, Any]:
-            return timed(model, base, recipe)
-
-        rows.append(
-            {
-                "recipe": recipe.label,
-                "fingerprint": recipe.fingerprint(),
-                "evaluations": recipe.resolve(model.process).nfe,
-                "n": count,
-                "physics": journal.remember(key, judged),
-                "time": journal.remember(f"{recipe.fingerprint()}/time", taken),
-            }
-        )
+        judged = partial(judge, model, recipe, count, real, true, features)
+        row = {"recipe": recipe.label, "fingerprint": key, "n": count}
+        row["evaluations"] = recipe.resolve(model.process).nfe
+        row["physics"] = journal.remember(f"{key}/{count}", judged)
+        for batch in PAIRS:
+            timed = partial(taken, model, base, recipe, batch)
+            row[f"time_{batch}"] = journal.remember(f"{key}/time/{batch}", timed)
+        rows.append(row)
     report = {
         "model": model.name,
-        "fingerprint": identity,
-        "reference": f"{real.name}, {given.split}, {len(real):,} showers",
+        "fingerprint": model_fingerprint(model),
+        "reference": f"{real.name} {real.split or ''}".rstrip(),
+        "features": features.name,
         "rows": rows,
         "versions": versions(),
         "threads": 1,
     }
     atomic_write_text(given.out, json.dumps(report, indent=1) + "\n")
+
+
+def marks(showers: Showers) -> list[Any]:
+    """By what a journal knows showers again."""
+    return [showers.name, len(showers), showers.energies[:64].tolist()]
+
+
+def judge(
+    model: hasten.Model,
+    recipe: Recipe,
+    count: int,
+    real: Showers,
+    true: Showers,
+    features: ShowerFeatures,
+) -> dict[str, Any]:
+    """The physics of a recipe's showers, and of as many true ones."""
+    incident = drawn_conditions(model)(stream("calorimeter", "showers", count))
+    return measure_physics(
+        sampled(model, recipe, incident),
+        incident,
+        real.cells,
+        real.energies,
+        real.geometry,
+        truth=(true.cells, true.energies),
+        features=features,
+        costly=["fpd", "high"],
+    ).to_dict()
 
 
 def sampled(model: hasten.Model, recipe: Recipe, energies: torch.Tensor) -> torch.Tensor:
@@ -118,13 +146,58 @@ def sampled(model: hasten.Model, recipe: Recipe, energies: torch.Tensor) -> torc
     return torch.cat(parts)
 
 
-def timed(model: hasten.Model, base: Recipe, recipe: Recipe) -> dict[str, Any]:
-    """Milliseconds a shower at batch 1, in pairs with the base."""
-    seeds = stream("calorimeter", "speed", 1)
-    energy = torch.tensor([10_000.0]).clamp(model.energies.low, model.energies.high)
+def taken(model: hasten.Model, base: Recipe, recipe: Recipe, batch: int) -> dict[str, Any]:
+    """Seconds a shower, in pairs with the base."""
+    seeds = stream("calorimeter", "speed", batch)
+    energies = drawn_conditions(model)(seeds)
     twin = model.replace(net=copy.deepcopy(model.net))  # both stay attached while they take turns
     with hasten.apply(model, base) as slow, hasten.apply(twin, recipe) as fast:
-        return compare_speed(slow, fast, seeds, energy, pairs=PAIRS).to_dict()
+        return compare_speed(slow, fast, seeds, energies, pairs=PAIRS[batch]).to_dict()
+
+
+def page(given: argparse.Namespace) -> None:
+    """Tables and picture of all results, a mark on the page each."""
+    found = [json.loads(path.read_text("utf-8")) for path in given.results]
+    for facts in found:
+        first = facts["rows"][0]["physics"]
+        head = ["", "evaluations", "n", *(f"ms, batch {size}" for size in PAIRS), *HEAD]
+        rows = [
+            [row["recipe"], f"{row['evaluations']}", f"{row['n']:,}", *times(row), *judged(row)]
+            for row in facts["rows"]
+        ]
+        rows.append(["*true showers*", "", f"{first['n']:,}", "", "", *cells(first["floor"])])
+        below = f"Against {first['m']:,} showers of {facts['reference']}; one thread."
+        write(DOCS / "fastsim.md", facts["model"], head, rows, below)
+    draw(found, DOCS / "fastsim.png")
+
+
+def judged(row: dict[str, Any]) -> list[str]:
+    """Its physics."""
+    return cells(row["physics"]["judged"])
+
+
+def times(row: dict[str, Any]) -> list[str]:
+    """Milliseconds a shower at every size of batch."""
+    seconds = (row[f"time_{size}"]["seconds_b"] for size in PAIRS)
+    return [f"{1000 * each['value']:.3g}" for each in seconds]
+
+
+def draw(found: list[dict[str, Any]], path: Path) -> None:
+    """Distance against time, a panel a model."""
+    figure, panels = plt.subplots(
+        1, len(found), figsize=(5 * len(found), 4), sharey=True, squeeze=False, layout="constrained"
+    )
+    for panel, facts in zip(panels[0], found, strict=True):
+        for row in facts["rows"]:
+            far, x = row["physics"]["judged"]["distance"], row["time_1"]["seconds_b"]["value"]
+            reach = [[far["value"] - far["low"]], [far["high"] - far["value"]]]
+            panel.errorbar(1000 * x, far["value"], yerr=reach, marker="o", capsize=3)
+            panel.annotate(row["recipe"], (1000 * x, far["value"]), fontsize=8)
+        panel.set(xscale="log", xlabel="ms a shower, batch 1, one thread", title=facts["model"])
+    panels[0][0].set_ylabel("distance in shower features")
+    with atomic(path) as file:
+        figure.savefig(file, format="png", dpi=120)
+    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -16,16 +16,19 @@ import argparse
 import json
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tomli_w
 import torch
 
 import hasten
-from calorimeter import sampled
+from calorimeter import marks, sampled
 from hasten.adapters.codecs import geometry_of
+from hasten.core.fingerprint import fingerprint
+from hasten.data.energies import incident_energies
 from hasten.data.showers import load_showers
 from hasten.files import atomic_write_text
 from hasten.measure.physics.features import ShowerFeatures
@@ -35,7 +38,7 @@ from hasten.train.run import train_config
 from hasten.tuning.folder import versions
 from hasten.tuning.journal import Journal
 from hasten.tuning.judging import model_fingerprint
-from landscape.tables import markdown
+from physics_table import HEAD, cells, write
 
 HERE = Path(__file__).parent
 CONFIGS, PAGE = HERE.parent / "configs", HERE.parent / "docs" / "underfit.md"
@@ -87,6 +90,8 @@ def main() -> None:
 
 def train(given: argparse.Namespace) -> None:
     """Every variant named, one after the other."""
+    if given.uniform is None:
+        given.names = [name for name in given.names if UNIFORM not in VARIANTS[name][1]]
     for name in given.names:
         uniform = UNIFORM in VARIANTS[name][1]
         config = configured(name, given.work / name)
@@ -130,13 +135,24 @@ def judge(given: argparse.Namespace) -> None:
     for name in given.names:
         model = hasten.load(given.work / name / "model")
         say(name)
-        key = f"{model_fingerprint(model)}/{SAMPLER.fingerprint()}/{given.true}"
+        key = f"{model_fingerprint(model)}/{SAMPLER.fingerprint()}/{known_by(given.true)}"
         rows[name] = {
             "what": VARIANTS[name][0],
             **journal.remember(key, Judging(model, given.true)),
         }
     facts = {"sampler": SAMPLER.label, "true": given.true.name, "rows": rows, **versions()}
     atomic_write_text(given.out, json.dumps(facts, indent=1) + "\n")
+
+
+def drawn(count: int) -> torch.Tensor:
+    """Log-uniform incident energies, MeV, the same for every variant whatever it was trained on."""
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(incident_energies("power", count, rng, 1e3, 1e5)).float()
+
+
+def known_by(true: Path) -> str:
+    """By what the journal knows the true showers again."""
+    return fingerprint(marks(load_showers(true, rows=64)))
 
 
 class Judging:
@@ -148,16 +164,18 @@ class Judging:
     def __call__(self) -> dict[str, Any]:
         """As `measure_physics` says it."""
         geometry = geometry_of(self.model)
-        first = load_showers(self.true, geometry=geometry, rows=slice(0, 3 * COUNT))
-        other = load_showers(self.true, geometry=geometry, rows=slice(3 * COUNT, 6 * COUNT))
+        first = load_showers(self.true, geometry=geometry, rows=slice(0, 2 * COUNT))
+        other = load_showers(self.true, geometry=geometry, rows=slice(2 * COUNT, 10 * COUNT))
         features = ShowerFeatures.fit(other.cells, other.energies, geometry)
-        cells = sampled(self.model, SAMPLER, torch.from_numpy(first.energies[:COUNT]))
+        incident = drawn(COUNT)
+        made = sampled(self.model, SAMPLER, incident)
         found = measure_physics(
-            cells,
+            made,
+            incident,
+            first.cells[:COUNT],
             first.energies[:COUNT],
-            first.cells[COUNT:],
-            first.energies[COUNT:],
             geometry,
+            truth=(first.cells[COUNT:], first.energies[COUNT:]),
             features=features,
             costly=["high"],
         )
@@ -167,44 +185,12 @@ class Judging:
 
 def table(given: argparse.Namespace) -> None:
     """Write what was judged between the marks of the page."""
-    facts = json.loads(given.out.read_text("utf-8"))
-    rows = [line(name, row["physics"]["judged"]) for name, row in facts["rows"].items()]
-    first = next(iter(facts["rows"].values()))["physics"]
-    rows.append(line("*GFlash itself*", first["floor"]))
-    head = ["", "separation of response", "of cell energies", "of hits"]
-    head += ["response, worst slice", "resolution, worst slice", "AUC", "distance"]
-    text = markdown(head, rows) + f"\nn = {first['n']:,} against {first['m']:,} showers.\n"
-    begin, end = "<!-- begin -->\n", "<!-- end -->"
-    page = PAGE.read_text("utf-8")
-    before, after = page.split(begin)[0], page.split(end)[1]
-    atomic_write_text(PAGE, f"{before}{begin}{text}{end}{after}")
-
-
-def line(name: str, row: Mapping[str, Any]) -> list[str]:
-    """One row of the table."""
-    powers = ("response", "cell energies", "hits")
-    apart = [interval(row["separations"][each]["corrected"], ".3f") for each in powers]
-    worst = [max(ratios(row, each), key=lambda m: abs(m["value"] - 1)) for each in SLICED]
-    ends = [row["high"], row["distance"]]
-    return [
-        name,
-        *apart,
-        *(interval(each, ".3f") for each in worst),
-        interval(ends[0], ".3f"),
-        interval(ends[1], ".2f"),
-    ]
-
-
-SLICED = ("response", "resolution")
-
-
-def ratios(row: Mapping[str, Any], figure: str) -> Iterator[Mapping[str, Any]]:
-    """Ratio to true showers in every slice of the incident energy."""
-    return (part[figure]["ratio"] for part in row["slices"] if part[figure] is not None)
-
-
-def interval(m: Mapping[str, Any], form: str) -> str:
-    return f"{m['value']:{form}} [{m['low']:{form}}, {m['high']:{form}}]"
+    facts = json.loads(given.out.read_text("utf-8"))["rows"]
+    first = next(iter(facts.values()))["physics"]
+    rows = [[name, *cells(row["physics"]["judged"])] for name, row in facts.items()]
+    rows.append(["*GFlash itself*", *cells(first["floor"])])
+    seen = f"{first['n']:,} showers against {first['m']:,} true ones."
+    write(PAGE, "underfit", ["", *HEAD], rows, seen)
 
 
 def read(path: Path) -> dict[str, Any]:
