@@ -39,7 +39,7 @@ def test_sums_hold_and_nothing_weak_is_left() -> None:
     rng = torch.Generator().manual_seed(0)
     parts = torch.rand(200, 30, generator=rng, dtype=torch.float64) ** 8
     total = torch.logspace(-3, 4, 200, dtype=torch.float64)
-    found = conserve(parts, total, 0.015)
+    found = conserve(parts, total, 0.015, parts)
     wanted = torch.where(total >= 0.015, total, 0.0)
     torch.testing.assert_close(found.sum(-1), wanted, rtol=1e-12, atol=0)
     assert ((found == 0) | (found >= 0.015 * (1 - 1e-9))).all()
@@ -47,16 +47,19 @@ def test_sums_hold_and_nothing_weak_is_left() -> None:
 
 def test_what_adds_up_already_is_left_alone() -> None:
     parts = torch.tensor([[0.0, 0.02, 3.0, 0.5]], dtype=torch.float64)
-    torch.testing.assert_close(conserve(parts, parts.sum(-1), 0.015), parts)
+    torch.testing.assert_close(conserve(parts, parts.sum(-1), 0.015, parts), parts)
 
 
 def test_a_total_without_parts_goes_to_the_strongest() -> None:
-    parts = torch.tensor([[0.0, 1e-9, 0.0], [0.0, 0.0, 0.0]])
-    assert conserve(parts, torch.tensor([2.0, 2.0]), 0.015).tolist() == [[0, 2, 0], [2, 0, 0]]
+    numbers = torch.tensor([[0.0, 0.6, 0.1], [-0.1, 0.2, 0.4]])  # of the second none is a reading
+    parts, total = SCALE.inverse(numbers), torch.tensor([2.0, 2.0])
+    assert conserve(parts, total, 0.015, numbers).tolist() == [[0, 2, 0], [0, 0, 2]]
 
 
 def test_a_total_below_the_threshold_is_nothing() -> None:
-    assert conserve(torch.ones(1, 3), torch.tensor([0.01]), 0.015).tolist() == [[0, 0, 0]]
+    assert conserve(torch.ones(1, 3), torch.tensor([0.01]), 0.015, torch.ones(1, 3)).tolist() == [
+        [0, 0, 0]
+    ]
 
 
 def test_the_logit_of_a_share_comes_back_and_is_what_the_challenge_published() -> None:

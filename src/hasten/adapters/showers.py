@@ -101,7 +101,8 @@ class LayerEnergies(Codec):
         centre, spread = self._law(unit)
         number = x * spread + centre
         total = number[:, 0].clamp(min=0) * self.energies.of_unit(unit)
-        return conserve(self.scale.inverse(number[:, 1:]), total, self.scale.threshold)
+        parts = number[:, 1:]
+        return conserve(self.scale.inverse(parts), total, self.scale.threshold, parts)
 
     def __repr__(self) -> str:
         """Facts that change a sample: fingerprints of models are made of it."""
@@ -159,8 +160,9 @@ class Showers(Codec):
         if cond is None:
             raise TypeError("showers need an incident energy")
         totals = self.scale.inverse(cond[:, -len(self.geometry.layers) :] * TOLD)
-        cells = self.scale.inverse(x * self.spread + self.centre).reshape(*totals.shape, -1)
-        return conserve(cells, totals, self.scale.threshold).flatten(1)
+        numbers = (x * self.spread + self.centre).reshape(*totals.shape, -1)
+        cells = self.scale.inverse(numbers)
+        return conserve(cells, totals, self.scale.threshold, numbers).flatten(1)
 
     def models(self) -> Sequence[Model]:
         return (self.layers,)

@@ -70,7 +70,9 @@ class Logit:
         return share.clamp(0, 1) * (self.whole * incident)
 
 
-def conserve(parts: Tensor, total: Tensor, threshold: float, rounds: int = 3) -> Tensor:
+def conserve(
+    parts: Tensor, total: Tensor, threshold: float, numbers: Tensor, rounds: int = 3
+) -> Tensor:
     """Parts scaled so that they add up to their total, without any below the threshold.
 
     Cutting weak parts changes the sum, and scaling makes others weak: a few rounds settle it. If
@@ -81,6 +83,8 @@ def conserve(parts: Tensor, total: Tensor, threshold: float, rounds: int = 3) ->
         parts: Energies [..., n], MeV.
         total: What they must add up to [...], MeV.
         threshold: MeV.
+        numbers: What the parts were made of [..., n]: where all parts are nothing, these still
+            tell which is the strongest.
         rounds: Of cutting and scaling.
 
     Returns:
@@ -91,7 +95,7 @@ def conserve(parts: Tensor, total: Tensor, threshold: float, rounds: int = 3) ->
     for _ in range(rounds):
         found = _scaled(found, whole)
         found = torch.where(found >= threshold, found, torch.zeros_like(found))
-    strongest = torch.nn.functional.one_hot(parts.argmax(dim=-1), parts.shape[-1]).to(parts.dtype)
+    strongest = torch.nn.functional.one_hot(numbers.argmax(dim=-1), parts.shape[-1]).to(parts.dtype)
     none = found.sum(dim=-1, keepdim=True) <= 0
     return _scaled(torch.where(none, strongest, found), whole)
 
