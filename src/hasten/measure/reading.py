@@ -17,8 +17,8 @@ class Reading(NamedTuple):
         features: [n, dims], float32 on the CPU.
         logits: [n, classes] where the set is a classifier; else None.
         seen: [n, columns], what the features were made of and people want to see; or None.
-        sums: [2, columns], sums over the samples of what people want to see the mean of, and of its
-            squares; or None.
+        sums: [4, columns], sums over the samples of what people want to see the mean of, and of its
+            second to fourth powers; or None.
     """
 
     features: Tensor
@@ -42,10 +42,18 @@ class Reading(NamedTuple):
 
     @property
     def means(self) -> Tensor | None:
-        """Means and standard deviations over the samples [2, columns], where there are sums."""
+        """What the sums say [4, columns], where there are sums.
+
+        Means, their standard errors, standard deviations over the samples, and the standard errors
+        of these: ``sqrt((m4 - s^4) / n) / (2 s)``, whatever the law, to leading order.
+        """
         if self.sums is None:
             return None
-        count = len(self.features)
-        mean, square = self.sums / count
-        variance = (square - mean.square()).clamp_min(0) * count / max(count - 1, 1)
-        return torch.stack([mean, variance.sqrt()])
+        n = len(self.features)
+        mean, second, third, fourth = self.sums / n
+        variance = (second - mean**2).clamp_min(0)
+        central = fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4
+        spread = (variance * n / max(n - 1, 1)).sqrt()
+        error = ((central - variance**2).clamp_min(0) / n).sqrt() / (2 * spread)
+        error = torch.where(spread > 0, error, 0.0)
+        return torch.stack([mean, spread / n**0.5, spread, error])

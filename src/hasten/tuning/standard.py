@@ -53,8 +53,7 @@ class Standard:
         scout: Other real samples, for the search; the same ones where there are too few for two.
         against: ``data`` or ``own``.
         seen: What people want to see of the real samples that judge [n, columns], or None.
-        means: Means and standard deviations over these of what is not kept one by one
-            [2, columns], or None.
+        means: Of what is not kept one by one, as in `Reading.means` [4, columns], or None.
     """
 
     features: Features

@@ -38,10 +38,27 @@ def test_means_are_those_of_single_showers(reading: Reading) -> None:
     for name, values in wanted.items():
         np.testing.assert_allclose(held[name][0], values.mean(axis=0), atol=1e-7, err_msg=name)
         spread = values.std(axis=0, ddof=1)
-        np.testing.assert_allclose(held[name][1], spread, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(held[name][2], spread, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(held[name][1], spread / 300**0.5, atol=1e-6, err_msg=name)
     by_layer = held["image"][0].reshape(12, 4).sum(axis=1)
     np.testing.assert_allclose(by_layer, (seen.layers / energies[:, None]).mean(axis=0), rtol=1e-6)
     assert held["sectors"][0].sum() == pytest.approx(1, abs=1e-3)  # empty showers have no share
+
+
+def test_the_error_of_a_spread_holds_for_laws_with_tails() -> None:
+    rng = np.random.default_rng(0)
+    draws = rng.exponential(2.0, (400, 500)) + 5  # so many samples of 500
+    sums = np.stack([(draws**power).sum(axis=1) for power in (1, 2, 3, 4)])
+    means = Reading(torch.zeros(500, 1), sums=torch.from_numpy(sums)).means
+    assert means is not None
+    mean, error, spread, wide = means.numpy()
+    assert error.mean() == pytest.approx(mean.std(), rel=0.1)
+    # the fourth moment of 500 draws is known to a tenth, and lies low more often than high
+    assert wide.mean() == pytest.approx(spread.std(), rel=0.15)
+    assert wide.mean() > 1.5 * spread.mean() / 1000**0.5  # what a normal law would have
+    still = Reading(torch.zeros(3, 1), sums=torch.tensor([[6.0], [12.0], [24.0], [48.0]]).double())
+    assert still.means is not None
+    assert still.means[:, 0].tolist() == [2, 0, 0, 0]
 
 
 def test_layers_that_differ_have_no_image() -> None:
@@ -49,7 +66,7 @@ def test_layers_that_differ_have_no_image() -> None:
     assert places["image"] == places["sectors"] == (0, 0)
     assert [b - a for a, b in places.values()][2:] == [3] * len(BY_LAYER)
     cells = np.random.default_rng(0).gamma(1.0, 1.0, (5, ODD.cells))
-    assert to_sums(observe(cells, np.full(5, 20.0), ODD)).shape == (2, places["radial widths"][1])
+    assert to_sums(observe(cells, np.full(5, 20.0), ODD)).shape == (4, places["radial widths"][1])
 
 
 def test_sums_add_up_unless_some_are_missing(reading: Reading) -> None:

@@ -4,7 +4,7 @@ features.safetensors    the feature set, fixed on training showers
 search.safetensors      statistics of training showers, by which a search may choose
 stats.safetensors       statistics of held-out showers, which judge
 seen.safetensors        observables of some of these, to be drawn beside others: one by one (seen),
-                        and as means and standard deviations (means)
+                        and as means and standard deviations with their errors (means)
 card.toml               how it was made
 """
 

@@ -28,7 +28,7 @@ def mean_columns(geometry: Geometry) -> dict[str, tuple[int, int]]:
 
 
 def to_sums(seen: Observables) -> Floats:
-    """Sums over showers of all columns, and of their squares [2, columns]."""
+    """Sums over showers of all columns, and of their powers to the fourth [4, columns]."""
     image = (seen.image / seen.incident[:, None, None]).reshape(len(seen), -1)
     by_layer = [
         *(seen.centres[..., axis] for axis in (0, 1)),
@@ -37,4 +37,4 @@ def to_sums(seen: Observables) -> Floats:
         seen.spreads,
     ]
     table = np.concatenate([image, seen.sectors, *by_layer], axis=1)
-    return np.stack([table.sum(axis=0), np.square(table).sum(axis=0)])
+    return np.stack([(table**power).sum(axis=0) for power in (1, 2, 3, 4)])
