@@ -126,6 +126,20 @@ def test_the_panels_draw_means_and_shares(physics: Physics) -> None:
     np.testing.assert_allclose(error, narrow / np.sqrt(2 * 200), rtol=0.35)
 
 
+def test_every_bin_of_hits_holds_as_many_numbers(physics: Physics) -> None:
+    hits = next(panel for panel in panels.MOMENTS if panel.title == "hits")
+    for factor in (1, 7):
+        rows = physics.reference.copy()
+        rows[:, slice(*physics.columns["hits"])] *= factor
+        some = dataclasses.replace(physics, reference=rows)
+        edges = hits.edges(some)
+        assert len(edges) <= panels.BINS + 2
+        assert (edges % 1 == 0.5).all()
+        assert len(set(np.diff(edges))) == 1
+        values = rows[:, slice(*physics.columns["hits"])].sum(1)
+        assert ((values > edges[0]) & (values < edges[-1])).mean() > 0.99
+
+
 def test_profiles_in_slices_add_up_to_the_whole(physics: Physics) -> None:
     energy = 10 ** (physics.part(physics.reference, "energy")[:, 0] - 3)
     whole, _ = panels.PROFILE[0].curve(physics, REAL, np.zeros(0))

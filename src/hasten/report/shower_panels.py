@@ -69,9 +69,15 @@ def single(physics: Physics, rows: Rows, name: str) -> Floats:
 # -- histograms over showers -----------------------------------------------------------------------
 
 
-def _histogram(name: str, title: str, across: str) -> Panel:
+def _histogram(name: str, title: str, across: str, *, whole: bool = False) -> Panel:
+    """Shares of showers; equally many whole numbers are in every bin if they are such."""
+
     def edges(physics: Physics) -> Floats:
         low, high = np.quantile(single(physics, physics.reference, name), (0.002, 0.998))
+        if whole:
+            low, numbers = np.floor(low), np.ceil(high) - np.floor(low) + 1
+            step = np.ceil(numbers / BINS)
+            return np.arange(np.ceil(numbers / step) + 1, dtype=np.float64) * step + low - 0.5
         return np.linspace(low, high if high > low else low + 1, BINS + 1)
 
     def curve(physics: Physics, arm: str, edges: Floats) -> Curve:
@@ -241,7 +247,7 @@ BY_ENERGY = tuple(_profile_at(number) for number in range(PROFILES))
 MOMENTS = (
     _histogram("depth", "depth", "mean layer of the energy"),
     _histogram("length", "length", "σ of the energy along, layers"),
-    _histogram("hits", "hits", "cells above the threshold"),
+    _histogram("hits", "hits", "cells above the threshold", whole=True),
     _histogram("radius", "radius", "distance from the axis, mm"),
     _histogram("breadth", "breadth", "σ of that distance, mm"),
     Panel("cells", "energy of a cell, MeV", "a shower", _filled, _spectrum, logarithmic="xy"),

@@ -28,7 +28,7 @@ TALL, LOW, HEAD, FOOT, LEFT, GAP = 120.0, 40.0, 38.0, 38.0, 40.0, 14.0
 KEY, LETTER = 26.0, 0.57
 """Pixels of the line above all panels that says who is who; a letter's width over its height."""
 SPANS = (0.03, 0.06, 0.15, 0.3)
-"""What a strip of ratios shows on either side of 1: the first that holds what is known well."""
+"""What a strip of ratios may show on either side of 1."""
 WELL = 0.1
 """Relative error of a bin that is known well."""
 LOST = 0.3
@@ -99,7 +99,7 @@ def _fill(axes: Axes, strip: Axes, panel: Panel, physics: Physics) -> None:
     unit = np.ones_like(real) if signed else plain
     start = np.zeros_like(real) if signed else np.ones_like(real)
     _draw(axes, strip, REAL, edges, (real, start), (error, error / unit))
-    far = [np.zeros(1)]
+    far = [np.zeros(0)]
     for name in ORDER:
         if name in physics.arms and panel.has(physics, name):
             height, own = panel.curve(physics, name, edges)
@@ -107,7 +107,7 @@ def _fill(axes: Axes, strip: Axes, panel: Panel, physics: Physics) -> None:
             _draw(axes, strip, name, edges, (height, below), (own, own / unit))
             known = np.isfinite(below) & (signed | (error < WELL * unit))
             far.append(np.abs(below - start)[known])
-    _strip_scale(strip, signed, np.concatenate(far), error)
+    _strip_scale(strip, signed, np.concatenate(far), error / unit)
     _scales(axes, strip, panel, edges, real)
     headed(axes, panel.name(physics), panel.up)
     strip.set_xlabel(panel.across, fontsize=10, labelpad=2)
@@ -133,14 +133,17 @@ def _draw(
 
 
 def _strip_scale(strip: Axes, signed: bool, far: Floats, error: Floats) -> None:
+    """A scale that holds what is known well, and the real showers' band where it is usual."""
+    band = error[np.isfinite(error)]
     if signed:
-        span = 1.2 * max(float(far.max()), 2 * float(np.nanmax(error)), 1e-9)
+        span = 1.2 * max(far.max(initial=0), 2 * band.max(initial=0), 1e-9)
         strip.set_ylim(-span, span)
         digit = 10.0 ** np.floor(np.log10(span / 1.5))
         tick = np.floor(span / 1.5 / digit) * digit
         strip.set_yticks([-tick, 0, tick], labels=[minus(f"{-tick:g}"), "0", f"+{tick:g}"])
         return
-    span = next((each for each in SPANS if each >= far.max()), SPANS[-1])
+    reach = max(far.max(), 1.5 * float(np.median(band))) if len(far) else SPANS[-1]
+    span = next((each for each in SPANS if each >= reach), SPANS[-1])
     strip.set_ylim(1 - span, 1 + span)
     ticks = [1 - span * 2 / 3, 1, 1 + span * 2 / 3]
     strip.set_yticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
