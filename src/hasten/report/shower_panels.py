@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
@@ -75,9 +76,9 @@ def _histogram(name: str, title: str, across: str, *, whole: bool = False) -> Pa
     def edges(physics: Physics) -> Floats:
         low, high = np.quantile(single(physics, physics.reference, name), (0.002, 0.998))
         if whole:
-            low, numbers = np.floor(low), np.ceil(high) - np.floor(low) + 1
-            step = np.ceil(numbers / BINS)
-            return np.arange(np.ceil(numbers / step) + 1, dtype=np.float64) * step + low - 0.5
+            first, last = math.floor(low), math.ceil(high)
+            step = math.ceil((last - first + 1) / BINS)
+            return np.arange(first, last + step + 1, step, dtype=np.float64) - 0.5
         return np.linspace(low, high if high > low else low + 1, BINS + 1)
 
     def curve(physics: Physics, arm: str, edges: Floats) -> Curve:
