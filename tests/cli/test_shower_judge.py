@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from calo import SMALL, shower_model, showers
 from hasten import cli
+from hasten.adapters.weights import read_tensors
 from hasten.data.showers import Showers, save_showers
+from hasten.measure.physics.means import mean_columns
+from hasten.measure.physics.observables import observe
 from hasten.measure.quality import frechet
 from hasten.tuning.standard import Standard, settle
 
@@ -51,6 +57,23 @@ def test_a_judge_tells_true_showers_from_shifted_ones(place: Path) -> None:
     assert off.low > true.high
     assert found.seen is not None
     assert len(found.seen) == 400
+    assert found.means is not None
+    held = observe(*(each[3600:] for each in showers(4000)), SMALL)  # the last tenth
+    first, last = mean_columns(SMALL)["widths 1"]
+    wanted = held.widths[..., 0].mean(axis=0)
+    np.testing.assert_allclose(found.means[0, first:last], wanted, rtol=1e-4)
+
+
+def test_a_judge_of_an_earlier_version_has_no_means(place: Path) -> None:
+    if not (place / "mine").exists():
+        make(place / "all.h5", "-o", place / "mine")
+    copy = shutil.copytree(place / "mine", place / "earlier")
+    rows = read_tensors(copy / "seen.safetensors")[0]["seen"]
+    save_file({"seen": rows}, copy / "seen.safetensors")
+    found = standard(copy)
+    assert found.means is None
+    assert found.seen is not None
+    torch.testing.assert_close(found.seen, rows.float())
 
 
 def test_other_showers_may_judge(place: Path) -> None:

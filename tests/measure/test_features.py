@@ -14,9 +14,9 @@ from hasten.measure.features import (
     JudgeFeatures,
     Projected,
     RandomConv,
-    Reading,
     default_features,
 )
+from hasten.measure.reading import Reading
 
 
 class Net(nn.Module):
@@ -41,7 +41,7 @@ def test_a_judge_sees_every_image_alone() -> None:
     net = Net().train()
     judge = JudgeFeatures(net, "toy judge")
     assert judge.dims == 5
-    features, logits, _ = judge.read(images())
+    features, logits, *_ = judge.read(images())
     assert logits is not None
     assert logits.shape == (40, 3)
     torch.testing.assert_close(judge(images()[7:8]), features[7:8])

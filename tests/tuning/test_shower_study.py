@@ -54,9 +54,21 @@ def test_every_arm_made_showers_of_the_same_energies(outcome: Outcome) -> None:
             assert ((response > 0.3) & (response < 2)).all()
 
 
+def test_what_is_shown_is_kept_of_every_arm(outcome: Outcome) -> None:
+    facts = json.loads((outcome.folder / "result.json").read_text())["physics"]
+    first, last = facts["means"]["image"]
+    layers = slice(*facts["columns"]["layers"])
+    with np.load(outcome.folder / facts["file"]) as file:
+        for name in ("reference", "baseline", "best", "converged"):
+            image = file[f"{name}_means"][0, first:last].reshape(6, 3)
+            rows = file[name][:, layers].mean(axis=0, dtype=np.float64)
+            np.testing.assert_allclose(image.sum(axis=1), rows, rtol=1e-4, err_msg=name)
+
+
 def test_the_page_is_written(outcome: Outcome) -> None:
     page = render(read(outcome.folder))
     assert "shower features" in page
+    assert "The mean shower" in page
 
 
 def test_images_are_no_reference_for_showers(tmp_path: Path) -> None:

@@ -20,9 +20,8 @@ import copy
 import importlib
 import importlib.util
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -31,34 +30,9 @@ from torch import Tensor, nn
 
 from hasten.errors import BudgetError, DataError, MissingExtra, ModelError, OutputError
 from hasten.files import atomic_write_bytes
+from hasten.measure.reading import Reading
 
 BATCH = 256
-
-
-@final
-class Reading(NamedTuple):
-    """What a feature set says about samples.
-
-    Attributes:
-        features: [n, dims], float32 on the CPU.
-        logits: [n, classes] where the set is a classifier; else None.
-        seen: [n, columns], what the features were made of and people want to see; or None.
-    """
-
-    features: Tensor
-    logits: Tensor | None = None
-    seen: Tensor | None = None
-
-    @classmethod
-    def joined(cls, parts: Sequence[Reading]) -> Reading:
-        """Readings of neighbouring samples as one."""
-        logits = [part.logits for part in parts if part.logits is not None]
-        seen = [part.seen for part in parts if part.seen is not None]
-        return cls(
-            torch.cat([part.features for part in parts]),
-            torch.cat(logits) if logits else None,
-            torch.cat(seen) if seen else None,
-        )
 
 
 class Features(abc.ABC):
@@ -103,7 +77,8 @@ class Features(abc.ABC):
                     given = cond[first : first + BATCH]
                 parts.append(self.look(unit, given))
         found = Reading.joined(parts)
-        return Reading(found.features.float().cpu(), _plain(found.logits), _plain(found.seen))
+        seen = _plain(found.seen)
+        return Reading(found.features.float().cpu(), _plain(found.logits), seen, found.sums)
 
     def __call__(self, samples: Tensor, cond: Tensor | None = None) -> Tensor:
         """The features alone, [n, dims]."""

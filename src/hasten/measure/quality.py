@@ -226,7 +226,7 @@ def measure_quality(
             where=reference.data,
             hint="use the features the reference names, or make a new reference",
         )
-    seen, logits, _ = features.read(samples, cond)
+    seen, logits, *_ = features.read(samples, cond)
     density, coverage = density_coverage(seen, reference)
     return Quality(
         metric=reference.metric,

@@ -21,29 +21,45 @@ from hasten.errors import RunError
 from hasten.report.values import Arm, Errors, Interval, Judge, Point
 
 SCHEMA = 1
+REAL = "reference"
+"""What the real showers are called beside the arms."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Physics:
-    """Observables of showers, a row each, columns as `columns` says.
+    """Observables of showers, a row each, columns as `columns` says; and means over showers.
 
     Attributes:
         reference: Real showers [m, k].
         arms: Those of every arm [n, k].
         columns: First column of an observable and the one after its last.
         edges: Cell energies between which the spectrum counts, MeV.
+        means: Of every arm and of the `REAL` ones [4, j]: means, their errors, standard deviations
+            over showers, their errors. Those written by an earlier version have none.
+        mean_columns: As `columns`, of `means`.
     """
 
     reference: NDArray[np.float32]
     arms: Mapping[str, NDArray[np.float32]]
     columns: Mapping[str, tuple[int, int]]
     edges: NDArray[np.float64]
+    means: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    mean_columns: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def rows(self, name: str) -> NDArray[np.float32]:
+        """Showers of an arm, or the `REAL` ones."""
+        return self.reference if name == REAL else self.arms[name]
 
     def part(self, rows: NDArray[np.float32], name: str) -> NDArray[np.float32]:
         """An observable of these rows [n, its columns]."""
         first, last = self.columns[name]
         return rows[:, first:last]
+
+    def mean(self, arm: str, name: str) -> NDArray[np.float64] | None:
+        """An observable's rows of `means` [4, its columns]; None if not kept."""
+        first, last = self.mean_columns.get(name, (0, 0))
+        return self.means[arm][:, first:last] if arm in self.means and last > first else None
 
 
 @final
@@ -209,12 +225,21 @@ def _samples(
 
 def _physics(folder: Path, facts: Mapping[str, Any] | None) -> Physics | None:
     arrays = _arrays(folder / str(facts["file"])) if facts else {}
-    if not facts or "reference" not in arrays:
+    if not facts or REAL not in arrays:
         return None
-    columns = {name: (int(first), int(last)) for name, (first, last) in facts["columns"].items()}
+    columns, mean_columns = (
+        {name: (int(first), int(last)) for name, (first, last) in table.items()}
+        for table in (facts["columns"], facts.get("means") or {})
+    )
     arms = {name: np.asarray(arrays[name], np.float32) for name in facts["arms"] if name in arrays}
+    means = {
+        name: np.asarray(arrays[f"{name}_means"], np.float64)
+        for name in (REAL, *arms)
+        if f"{name}_means" in arrays
+    }
     edges = np.asarray(arrays["edges"], np.float64)
-    return Physics(np.asarray(arrays["reference"], np.float32), arms, columns, edges)
+    real = np.asarray(arrays[REAL], np.float32)
+    return Physics(real, arms, columns, edges, means, mean_columns)
 
 
 def _errors(folder: Path, facts: Mapping[str, Any]) -> dict[str, Errors]:

@@ -117,6 +117,11 @@ def short(value: float) -> str:
     return f"{value:.1f}×" if value < 10 else factor(value)
 
 
+def minus(number: str) -> str:
+    """A written number with the sign that belongs to it."""
+    return number.replace("-", "\N{MINUS SIGN}")
+
+
 def percent(share: float) -> str:
     """``5 %``, ``0.9 %``."""
     return f"{100 * share:.3g}\N{NO-BREAK SPACE}%" if math.isfinite(share) else NONE

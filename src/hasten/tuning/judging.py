@@ -15,7 +15,8 @@ from hasten.core.fingerprint import fingerprint
 from hasten.core.model import Model
 from hasten.files import atomic
 from hasten.measure import Sampler
-from hasten.measure.features import Features, Reading
+from hasten.measure.features import Features
+from hasten.measure.reading import Reading
 from hasten.measure.reference import Reference
 from hasten.tuning.seeds import Conditions
 

@@ -8,11 +8,13 @@ from contextlib import ExitStack
 from typing import Any, final
 
 import numpy as np
+from torch import Tensor
 
 from hasten.applying import Applied, apply
 from hasten.files import atomic_write_text
 from hasten.measure.neighbours import density_coverage, kid
 from hasten.measure.physics.features import ShowerFeatures
+from hasten.measure.physics.means import mean_columns
 from hasten.measure.physics.observables import spectrum_edges
 from hasten.measure.physics.rows import columns
 from hasten.measure.quality import accuracy
@@ -310,17 +312,23 @@ class Results:
 
     def _physics(self, arms: dict[str, Arm]) -> dict[str, Any] | None:
         """Observables of showers, those that judge and those of every arm; None for images."""
-        features, seen = self.study.court.features, self.study.standard.seen
-        if not isinstance(features, ShowerFeatures) or seen is None:
+        features, standard = self.study.court.features, self.study.standard
+        if not isinstance(features, ShowerFeatures) or standard.seen is None:
             return None
-        arrays = {"reference": seen.numpy(), "edges": spectrum_edges(features.geometry)}
+        found: dict[str, tuple[Tensor | None, Tensor | None]] = {}
+        found["reference"] = standard.seen, standard.means
         for name, arm in (arms | {"converged": self.converged}).items():
             reading = self.final.reading(Recipe.from_dict(arm["recipe"]), arm["label"])
-            if reading.seen is not None:
-                arrays[name] = reading.seen.numpy()
+            found[name] = reading.seen, reading.means
+        arrays: dict[str, Any] = {"edges": spectrum_edges(features.geometry)}
+        for name, (rows, means) in found.items():
+            if rows is not None:
+                arrays[name] = rows.numpy()
+            if means is not None:
+                arrays[f"{name}_means"] = means.numpy()
         self.study.folder.write_arrays("physics.npz", arrays)
-        found = {name: list(where) for name, where in columns(features.geometry).items()}
-        return {"file": "physics.npz", "arms": list(arms), "columns": found}
+        places = {"columns": columns(features.geometry), "means": mean_columns(features.geometry)}
+        return {"file": "physics.npz", "arms": list(arms), **places}
 
     def _errors(self, arms: dict[str, Arm]) -> dict[str, Any]:
         arrays: dict[str, Any] = {}

@@ -14,8 +14,8 @@ from typing import Any, final
 
 from hasten.applying import apply
 from hasten.core.model import Model
-from hasten.measure.features import Reading
 from hasten.measure.quality import Arm, frechet
+from hasten.measure.reading import Reading
 from hasten.measure.reference import Reference
 from hasten.measure.verdict import better_reference, judge_contrast
 from hasten.recipe import Recipe

@@ -54,6 +54,7 @@ class Standard:
         scout: Other real samples, for the search; the same ones where there are too few for two.
         against: ``data`` or ``own``.
         seen: What people want to see of the real samples that judge [n, columns], or None.
+        means: Of what is not kept one by one, as in `Reading.means` [4, columns], or None.
     """
 
     features: Features
@@ -61,6 +62,7 @@ class Standard:
     scout: Reference
     against: str
     seen: Tensor | None = None
+    means: Tensor | None = None
 
 
 def find_judge(model: Model, judge: str | None) -> Path | None:
@@ -193,21 +195,22 @@ def settle(
     order = torch.from_numpy(scattered(len(real.samples)))
     if not split or len(real.samples) < ENOUGH:
         found = _reference(model, features, real)
-        return Standard(features, found, found, against, _shown(features, real, order))
+        return Standard(features, found, found, against, *_shown(features, real, order))
     parts = order.tensor_split(2)
     halves = [
         _reference(model, features, real.part(part, f"{real.title}, {which} half"))
         for which, part in zip(("one", "the other"), parts, strict=True)
     ]
-    return _standard(features, halves[0], halves[1], against, _shown(features, real, parts[0]))
+    return _standard(features, halves[0], halves[1], against, *_shown(features, real, parts[0]))
 
 
-def _shown(features: Features, real: Real, order: Tensor) -> Tensor | None:
-    """What people want to see of the real samples that judge, if these features know."""
+def _shown(features: Features, real: Real, order: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """What people want to see of the real samples that judge, one by one and as means."""
     if real.cond is None:
-        return None
+        return None, None
     some = real.part(order[:SHOWN], real.title)
-    return features.read(some.samples, some.cond).seen
+    reading = features.read(some.samples, some.cond)
+    return reading.seen, reading.means
 
 
 def _fitted(model: Model, real: Real) -> Features:
@@ -221,18 +224,23 @@ def _published(folder: Path) -> Standard:
     """What a judge's folder holds: test data judge, training data guide the search."""
     found, search = Reference.load(folder / STATISTICS), folder / SEARCHED
     scout = Reference.load(search) if search.is_file() else found
-    seen = None
-    if (folder / SEEN).is_file():
-        seen = read_tensors(folder / SEEN)[0]["seen"].float()
-    return _standard(_features(folder), found, scout, "data", seen)
+    held = read_tensors(folder / SEEN)[0] if (folder / SEEN).is_file() else {}
+    # a judge made by an earlier version has no means
+    seen, means = (held[key].float() if key in held else None for key in ("seen", "means"))
+    return _standard(_features(folder), found, scout, "data", seen, means)
 
 
 def _standard(
-    features: Features, found: Reference, scout: Reference, against: str, seen: Tensor | None
+    features: Features,
+    found: Reference,
+    scout: Reference,
+    against: str,
+    seen: Tensor | None,
+    means: Tensor | None,
 ) -> Standard:
     # the margin's floor is one number, on the search's seeds and on the final ones
     scout = dataclasses.replace(scout, just_visible=found.just_visible)
-    return Standard(features, found, scout, against, seen)
+    return Standard(features, found, scout, against, seen, means)
 
 
 def _features(folder: Path) -> Features:

@@ -51,10 +51,12 @@ from torch import Tensor
 from hasten.data.geometry import Floats, Geometry, Layer
 from hasten.errors import DataError
 from hasten.files import atomic_write_bytes
-from hasten.measure.features import Features, Reading
+from hasten.measure.features import Features
 from hasten.measure.physics.conditional import Conditional
+from hasten.measure.physics.means import to_sums
 from hasten.measure.physics.observables import Observables, observe, width
 from hasten.measure.physics.rows import to_rows
+from hasten.measure.reading import Reading
 
 VERSION = 1
 FINE, COARSE, HALVES, RINGS, BANDS = 10, 5, 2, 9, 8
@@ -227,7 +229,11 @@ class ShowerFeatures(Features):
                 hint="pass the conditions the samples were drawn with: energies [n] in MeV",
             )
         seen = observe(samples, cond, self.geometry)
-        return Reading(torch.from_numpy(self.of(seen)), None, torch.from_numpy(to_rows(seen)))
+        return Reading(
+            torch.from_numpy(self.of(seen)),
+            seen=torch.from_numpy(to_rows(seen)),
+            sums=torch.from_numpy(to_sums(seen)),
+        )
 
     def of(self, seen: Observables) -> NDArray[np.float32]:
         """Features [n, dims] of showers whose observables are at hand."""

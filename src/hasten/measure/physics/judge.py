@@ -3,7 +3,8 @@
 features.safetensors    the feature set, fixed on training showers
 search.safetensors      statistics of training showers, by which a search may choose
 stats.safetensors       statistics of held-out showers, which judge
-seen.safetensors        observables of some of these, to be drawn beside others
+seen.safetensors        observables of some of these, to be drawn beside others: one by one (seen),
+                        and as means and standard deviations with their errors (means)
 card.toml               how it was made
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from hasten.data.showers import Showers
@@ -24,9 +26,8 @@ from hasten.files import atomic_write_bytes, atomic_write_text
 from hasten.measure.degradations import Shift
 from hasten.measure.moments import scattered
 from hasten.measure.physics.features import ShowerFeatures
-from hasten.measure.physics.observables import observe
-from hasten.measure.physics.rows import to_rows
 from hasten.measure.quality import frechet, make_reference
+from hasten.measure.reading import Reading
 from hasten.measure.reference import Reference
 
 GUIDES = 12_000
@@ -72,8 +73,8 @@ def publish_shower_judge(
     features.save(place / "features.safetensors")
     seen = features(torch.from_numpy(train.cells[guides]), torch.from_numpy(train.energies[guides]))
     some = scattered(len(test))[:SHOWN]
-    rows = to_rows(observe(test.cells[some], test.energies[some], test.geometry))
-    atomic_write_bytes(place / "seen.safetensors", save({"seen": rows.astype(np.float16)}))
+    shown = features.read(*(torch.from_numpy(x[some]) for x in (test.cells, test.energies)))
+    atomic_write_bytes(place / "seen.safetensors", save(_shown(shown)))
     title = f"{train.name} {train.split or ''}".rstrip()
     guide = Reference.of(seen, features.name, data=f"{title}, {len(seen):,} showers")
     guide.save(place / "search.safetensors")
@@ -100,3 +101,13 @@ def publish_shower_judge(
     }
     atomic_write_text(place / "card.toml", tomli_w.dumps(facts))
     return reference
+
+
+def _shown(reading: Reading) -> dict[str, NDArray[Any]]:
+    """What is kept to be drawn; half precision is enough for the rows."""
+    kept = {"seen": (reading.seen, np.float16), "means": (reading.means, np.float32)}
+    return {
+        name: values.numpy().astype(dtype)
+        for name, (values, dtype) in kept.items()
+        if values is not None
+    }

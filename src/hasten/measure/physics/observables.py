@@ -47,8 +47,10 @@ class Observables:
         radii: Mean distance from the axis in the layers [n, layers], mm.
         spreads: Its width [n, layers], mm.
         hits: Cells at or above the threshold [n, layers].
-        rings: Shares of the rings, from the axis outwards, in the energy of all layers [n, rings];
+        image: Energies of the rings of every layer, from the axis outwards [n, layers, rings], MeV;
             no rings where layers differ.
+        sectors: Shares of the sectors in the energy of all layers [n, sectors]; none where layers
+            differ.
         spectrum: Cells by the logarithm of their energy [n, bins], between `spectrum_edges`;
             cells above the last edge are in the last bin.
     """
@@ -61,7 +63,8 @@ class Observables:
     radii: Floats
     spreads: Floats
     hits: Floats
-    rings: Floats
+    image: Floats
+    sectors: Floats
     spectrum: Floats
 
     def __len__(self) -> int:
@@ -77,6 +80,11 @@ class Observables:
     def response(self) -> Floats:
         """Total energy over incident energy [n]."""
         return self.total / self.incident
+
+    @property
+    def rings(self) -> Floats:
+        """Shares of the rings in the energy of all layers [n, rings]."""
+        return over(self.image.sum(axis=1), self.total[:, None])
 
     @property
     def sparsity(self) -> Floats:
@@ -150,7 +158,8 @@ def observe(
     )
     sums = np.empty((len(table), len(geometry.layers), weights.shape[1]))
     hits = np.empty((len(table), len(geometry.layers)))
-    rings = np.zeros((len(table), geometry.shape[2] if geometry.shape else 0))
+    depth, around, out = geometry.shape or (len(geometry.layers), 0, 0)
+    image, sectors = np.zeros((len(table), depth, out)), np.zeros((len(table), around))
     edges = spectrum_edges(geometry)
     spectrum = np.empty((len(table), len(edges) - 1))
     stops = np.append(geometry.starts[1:], geometry.cells)
@@ -164,7 +173,8 @@ def observe(
         hits[rows] = np.add.reduceat(hit, geometry.starts, axis=1, dtype=np.float64)
         spectrum[rows] = _spectrum(block, hit, edges)
         if geometry.shape:
-            rings[rows] = block.reshape(len(block), -1, geometry.shape[2]).sum(axis=1)
+            grid = block.reshape(len(block), *geometry.shape)
+            image[rows], sectors[rows] = grid.sum(axis=2), grid.sum(axis=(1, 3))
     _check_finite(sums)
     layers = sums[..., 0]
     mean, square = (over(sums[..., a:b], layers[..., None]) for a, b in ((1, 3), (3, 5)))
@@ -178,7 +188,8 @@ def observe(
         radii=radii,
         spreads=width(square.sum(axis=-1), radii),
         hits=hits,
-        rings=over(rings, layers.sum(axis=1, keepdims=True)),
+        image=image,
+        sectors=over(sectors, layers.sum(axis=1, keepdims=True)),
         spectrum=spectrum,
     )
 

@@ -5,6 +5,8 @@ What a page needs of some thousand showers is too much as cells and little as ob
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,11 @@ def columns(geometry: Geometry) -> dict[str, tuple[int, int]]:
     depth, rings = len(geometry.layers), geometry.shape[2] if geometry.shape else 0
     sizes = dict.fromkeys(SINGLE, 1)
     sizes |= {"layers": depth, "hits": depth, "rings": rings, "spectrum": PER_DECADE * DECADES}
+    return ranges(sizes)
+
+
+def ranges(sizes: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """First column and the one after the last of parts that follow each other."""
     found, first = {}, 0
     for name, size in sizes.items():
         found[name] = first, first + size

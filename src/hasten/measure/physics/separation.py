@@ -64,6 +64,43 @@ class Separation(Record):
     m: int
 
 
+@final
+@dataclass(frozen=True)
+class Separated(Record):
+    """Separation power of one observable; of one that layers or rings have, of each.
+
+    Attributes:
+        plain: Mean over the parts of S.
+        floor: Mean of what chance makes of it.
+        corrected: Mean of the difference. Its interval is as wide as those of the parts on average,
+            which is right if they rise and fall together and too wide otherwise.
+        worst: Part with the greatest corrected separation.
+        parts: One each.
+    """
+
+    plain: float
+    floor: float
+    corrected: Measurement
+    worst: int
+    parts: tuple[Separation, ...]
+
+    @classmethod
+    def of(cls, parts: list[Separation]) -> Separated:
+        """From the parts."""
+        each = [part.corrected for part in parts]
+        value, low, high = (
+            float(np.mean([getattr(m, end) for m in each])) for end in ("value", "low", "high")
+        )
+        found = Measurement(value, low, high, each[0].n, confidence=each[0].confidence)
+        return cls(
+            float(np.mean([part.plain for part in parts])),
+            float(np.mean([part.floor for part in parts])),
+            found,
+            int(np.argmax([m.value for m in each])),
+            tuple(parts),
+        )
+
+
 def separation(
     values: ArrayLike, reference: ArrayLike, *, bins: int = BINS, confidence: float = 0.95
 ) -> Separation:

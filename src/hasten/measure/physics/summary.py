@@ -14,6 +14,7 @@ from hasten.data.geometry import Floats, Geometry
 from hasten.errors import BudgetError, DataError
 from hasten.measure.moments import scattered
 from hasten.measure.physics.classifier import challenge_table, high_level_auc, low_level_auc
+from hasten.measure.physics.correlations import layer_correlations
 from hasten.measure.physics.features import ShowerFeatures
 from hasten.measure.physics.fpd import BATCH, LEAST, MOST, fpd, kpd
 from hasten.measure.physics.observables import (
@@ -23,7 +24,7 @@ from hasten.measure.physics.observables import (
     high_level,
     observe,
 )
-from hasten.measure.physics.separation import BINS, FULL, Separation, from_spectra, separation
+from hasten.measure.physics.separation import BINS, FULL, Separated, from_spectra, separation
 from hasten.measure.physics.slices import SLICES, Slice, energy_slices
 from hasten.measure.quality import frechet
 from hasten.measure.reference import Reference
@@ -31,43 +32,6 @@ from hasten.measure.result import Measurement, Record
 
 COSTLY = ("fpd", "kpd", "high", "low")
 """Figures that take their time: FPD, KPD, and the AUC of the high- and low-level classifiers."""
-
-
-@final
-@dataclass(frozen=True)
-class Separated(Record):
-    """Separation power of one observable; of one that layers or rings have, of each.
-
-    Attributes:
-        plain: Mean over the parts of S.
-        floor: Mean of what chance makes of it.
-        corrected: Mean of the difference. Its interval is as wide as those of the parts on average,
-            which is right if they rise and fall together and too wide otherwise.
-        worst: Part with the greatest corrected separation.
-        parts: One each.
-    """
-
-    plain: float
-    floor: float
-    corrected: Measurement
-    worst: int
-    parts: tuple[Separation, ...]
-
-    @classmethod
-    def of(cls, parts: list[Separation]) -> Separated:
-        """From the parts."""
-        each = [part.corrected for part in parts]
-        value, low, high = (
-            float(np.mean([getattr(m, end) for m in each])) for end in ("value", "low", "high")
-        )
-        found = Measurement(value, low, high, each[0].n, confidence=each[0].confidence)
-        return cls(
-            float(np.mean([part.plain for part in parts])),
-            float(np.mean([part.floor for part in parts])),
-            found,
-            int(np.argmax([m.value for m in each])),
-            tuple(parts),
-        )
 
 
 @final
@@ -230,7 +194,7 @@ def _row(
     least = min(LEAST, most // 3)
     # a draw must have more showers than features, or there is no covariance
     drawn = "fpd" in costly and least > tables[0].shape[1]
-    correlations = [_correlations(each) for each in (a, b)]
+    correlations = [layer_correlations(each.layers / each.incident[:, None]) for each in (a, b)]
     apart = np.abs(correlations[0] - correlations[1])
     return Row(
         separations=_separations(a, b, confidence),
@@ -281,14 +245,4 @@ def _separations(a: Observables, b: Observables, confidence: float) -> dict[str,
     if a.spectrum.any() and b.spectrum.any():
         cells = from_spectra(a.spectrum, b.spectrum, confidence=confidence)
         found["cell energies"] = Separated.of([cells])
-    return found
-
-
-def _correlations(seen: Observables) -> Floats:
-    """Pearson's correlations of the layers' shares of the incident energy; 0 for a still layer."""
-    share = seen.layers / seen.incident[:, None]
-    away = share - share.mean(axis=0)
-    size = np.sqrt(np.square(away).sum(axis=0))
-    away = np.divide(away, size, out=np.zeros_like(away), where=size > 1e-12)
-    found: Floats = away.T @ away
     return found
