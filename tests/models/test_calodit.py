@@ -27,7 +27,6 @@ def tiny(**changes) -> CaloDiT:
 def test_it_begins_as_zero() -> None:
     x, time, cond = torch.randn(2, 6, 4, 3), torch.zeros(2), torch.randn(2, 7)
     assert (tiny()(x, time, cond) == 0).all()
-    assert (tiny(touch=4)(x, time, cond) == 0).all()
     assert (LayerNet(5, 16, 2)(torch.randn(2, 5), time, torch.randn(2, 1)) == 0).all()
 
 
@@ -41,20 +40,6 @@ def test_patches_come_back_where_they_were() -> None:
     wanted = torch.zeros(6, 4, 3, dtype=torch.bool)
     wanted[3:, :, 2] = True  # its own patch: three layers, all sectors, one ring
     assert torch.equal(changed, wanted)
-
-
-def test_a_touch_sees_its_own_cell_and_token() -> None:
-    net = woken(tiny(depth=0, touch=4))
-    with torch.no_grad():  # leave the touch only, and of it only the cell's own number
-        for parameter in (*net.final.parameters(), *net.touch.tell.parameters()):
-            parameter.zero_()
-    x, time, cond = torch.randn(1, 6, 4, 3), torch.zeros(1), torch.zeros(1, 7)
-    plain = net(x, time, cond)
-    touched = x.clone()
-    touched[0, 4, 1, 2] += 1
-    changed = (net(touched, time, cond) != plain)[0]
-    assert changed.nonzero().tolist() == [[4, 1, 2]]
-    assert not torch.equal(net(x, time + 1, cond), plain)
 
 
 def test_a_token_is_told_its_own_layers() -> None:

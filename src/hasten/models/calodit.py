@@ -6,8 +6,6 @@
     time ─── MLP ─┬─────────────────────────────┴── shift, scale and gate of every block
     conditions ───┘
 
-    every cell, with a few numbers from its token ── small MLP ── added to the cell (`Touch`)
-
 After the DiT of Peebles and Xie (arXiv 2212.09748, adaLN-Zero) with the patches of calorimeter
 transformers (Favaro et al., CaloDREAM, arXiv 2405.09629): a patch of (3, 16, 1) is one ring of
 three layers around the whole axis.
@@ -64,41 +62,6 @@ class Block(nn.Module):
 
 
 @final
-class Touch(nn.Module):
-    """A small MLP of every cell's own number, the same for all cells.
-
-    A token of 48 cells has few hidden units for each, and energies of cells are far from smooth:
-    nothing, a gap, the few readings below that of one particle, and its peak. What one number
-    alone decides is decided here, at a hundredth of the cost.
-
-    Args:
-        width: Of the tokens.
-        cells: Of a token.
-        hidden: Of the MLP.
-        told: Numbers that a token tells each of its cells.
-    """
-
-    def __init__(self, width: int, cells: int, hidden: int, told: int = 3) -> None:
-        super().__init__()
-        self.cells = cells
-        self.tell = nn.Linear(width, cells * told)
-        self.first = nn.Linear(1 + told, hidden)
-        self.steer = nn.Linear(width, 2 * hidden)
-        self.second = nn.Linear(hidden, hidden)
-        self.final = nn.Linear(hidden, 1)
-        _silence(self.steer)
-        _silence(self.final)
-
-    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
-        """What is added to cells [B, L, cells], for tokens [B, L, D] and a vector [B, D]."""
-        told = self.tell(h).unflatten(-1, (self.cells, -1))
-        shift, scale = self.steer(c)[:, None, None].chunk(2, dim=-1)
-        v = self.first(torch.cat([x[..., None], told], dim=-1)) * (1 + scale) + shift
-        v = nn.functional.silu(self.second(nn.functional.silu(v)))
-        return self.final(v)[..., 0]  # type: ignore[no-any-return]
-
-
-@final
 class CaloDiT(nn.Module):
     """The net.
 
@@ -110,7 +73,6 @@ class CaloDiT(nn.Module):
         heads: Attention heads.
         ratio: Hidden width of the MLP over D.
         extra: Numbers in front of the Z layer energies in the condition.
-        touch: Hidden width of the MLP of single cells; 0 leaves it out.
     """
 
     def __init__(
@@ -122,7 +84,6 @@ class CaloDiT(nn.Module):
         heads: int,
         ratio: int = 4,
         extra: int = 1,
-        touch: int = 0,
     ) -> None:
         super().__init__()
         if any(size % part for size, part in zip(shape, patch, strict=True)):
@@ -139,7 +100,6 @@ class CaloDiT(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.steer = nn.Linear(width, 2 * width)
         self.final = nn.Linear(width, cells)
-        self.touch = Touch(width, cells, touch) if touch else None
         nn.init.trunc_normal_(self.position, std=0.02)
         for block in blocks:
             _silence(block.steer)
@@ -161,19 +121,15 @@ class CaloDiT(nn.Module):
         count = len(x)
         cells = x.view(count, z, pz, a, pa, r, pr).permute(0, 1, 3, 5, 2, 4, 6)
         own = self.layers(cond[:, self.extra :].view(count, z, 1, pz)).expand(-1, -1, a * r, -1)
-        patches = cells.reshape(count, z * a * r, pz * pa * pr)
-        h = self.embed(patches)
+        h = self.embed(cells.reshape(count, z * a * r, pz * pa * pr))
         h = h + own.reshape(h.shape) + self.position
         c = self.steering(time, cond)
         for block in self.blocks:
             h = block(h, c)
         shift, scale = self.steer(c)[:, None].chunk(2, dim=-1)
-        h = self.norm(h) * (1 + scale) + shift
-        out = self.final(h)
-        if self.touch is not None:
-            out = out + self.touch(patches, h, c)
-        out = out.view(count, z, a, r, pz, pa, pr).permute(0, 1, 4, 2, 5, 3, 6)
-        return out.reshape(x.shape)  # type: ignore[no-any-return]
+        h = self.final(self.norm(h) * (1 + scale) + shift)
+        h = h.view(count, z, a, r, pz, pa, pr).permute(0, 1, 4, 2, 5, 3, 6)
+        return h.reshape(x.shape)  # type: ignore[no-any-return]
 
 
 @final
