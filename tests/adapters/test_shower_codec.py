@@ -17,6 +17,7 @@ from hasten.core.process import EDM, Raw
 from hasten.data.geometry import SIW, Geometry, Layer
 from hasten.errors import ModelError, PlanError
 from hasten.methods import METHODS
+from hasten.models.calibration import Calibration
 from hasten.models.calodit import CaloDiT
 from hasten.models.scale import Logit, Scale
 from hasten.recipe import Recipe
@@ -150,6 +151,25 @@ def test_a_card_holds_a_geometry_that_hasten_does_not_know(tmp_path: Path) -> No
     again = load_bundle(tmp_path).codec
     assert isinstance(again, Showers)
     assert again.geometry == own
+
+
+def test_a_calibration_is_written_read_and_part_of_the_model(tmp_path: Path) -> None:
+    before = saved(tmp_path)
+    codec = before.codec
+    assert isinstance(codec, Showers)
+    table = torch.linspace(0, 6, 64).repeat(2, 9, 1)
+    table[:, :, :20] = 0  # weak cells are nothing
+    changed = dataclasses.replace(codec, calibration=Calibration(6.0, table))
+    save_bundle(tmp_path, before.replace(codec=changed), NET, {})
+    after = load_bundle(tmp_path)
+    assert isinstance(after.codec, Showers)
+    assert after.codec.calibration is not None
+    assert torch.equal(after.codec.calibration.table, table)
+    assert model_fingerprint(after) != model_fingerprint(before)
+    plan = stock_plan(before.process, "euler", "karras", 2)
+    cells = [sample(model, plan, [0, 1], torch.tensor([2e3, 5e4])) for model in (before, after)]
+    assert not torch.equal(cells[1], cells[0])
+    torch.testing.assert_close(layer_sums(cells[1], SIW), layer_sums(cells[0], SIW))
 
 
 def test_a_layer_model_without_a_sampler_of_its_own_is_refused() -> None:

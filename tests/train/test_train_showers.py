@@ -246,3 +246,26 @@ def test_a_training_that_has_no_model_yet_names_none(place: Path) -> None:
     assert "no model" in early.stderr
     done = CliRunner().invoke(cli.app, command)
     assert done.stdout.strip() == str(place / "run" / "model")
+
+
+def test_a_trained_model_is_calibrated_from_the_command_line(place: Path) -> None:
+    rng = np.random.default_rng(0)
+    incident = np.exp(rng.uniform(np.log(1e3), np.log(1e4), 900)).astype(np.float32)
+    cells = rng.dirichlet(np.full(SIW.cells, 0.02), 900) * incident[:, None]
+    cells[cells < SIW.threshold] = 0
+    save_showers(place / "more.h5", Data(incident, cells.astype(np.float32), SIW, "made up"))
+    folder = place / "run" / "model"
+    train_config(place / "cells.toml", place / "more.h5", place / "run")
+    words = ["calibrate", str(folder), "--data", str(place / "more.h5"), "-n", "500"]
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exit_code == 0, result.output
+    model = load(folder)
+    assert isinstance(model.codec, Showers)
+    assert model.codec.calibration is not None
+    assert model.card["training"]["calibrated"] == 500
+    assert model.card["reference"]["speed"]["steps"] == 4
+    plan = stock_plan(model.process, "heun", "karras", 18)
+    energies = torch.from_numpy(incident[:100])
+    made = torch.cat([sample(model, plan, [i], energies[i : i + 1]) for i in range(100)])
+    hits, true = float((made > 0).float().mean()), float((cells[:100] > 0).mean())
+    assert hits == pytest.approx(true, rel=0.2)  # a net of no use, and yet as many hits

@@ -19,6 +19,7 @@ from hasten.data.geometry import GEOMETRIES, Geometry
 from hasten.data.showers.binning import geometry_from_text, geometry_text
 from hasten.errors import ModelError, PlanError
 from hasten.files import atomic_write_bytes
+from hasten.models.calibration import Calibration
 from hasten.models.scale import Logit, Scale
 from hasten.solvers import stock_plan
 
@@ -99,7 +100,10 @@ def _layer_energies(table: Mapping[str, Any], folder: Path, _: Load) -> Codec:
 def _showers(table: Mapping[str, Any], folder: Path, load: Load) -> Codec:
     facts = dict(table)
     geometry, layers = _geometry(facts.pop("geometry"), folder), load(folder / facts.pop("layers"))
-    return Showers(geometry, layers, own_plan(layers), Scale(**facts.pop("scale")), **facts)
+    scale, calibration = Scale(**facts.pop("scale")), None
+    if found := facts.pop("calibration", None):
+        calibration = Calibration(**found, table=read_tensors(folder / TABLES)[0]["calibration"])
+    return Showers(geometry, layers, own_plan(layers), scale, **facts, calibration=calibration)
 
 
 def _cells(table: Mapping[str, Any], folder: Path, _: Load) -> Codec:
@@ -133,7 +137,7 @@ def _write_showers(codec: Showers, folder: Path) -> dict[str, Any]:
             where=str(folder),
             hint=f"save it first, in the folder {LAYERS} there",
         )
-    return {
+    facts: dict[str, Any] = {
         "name": "showers",
         "geometry": _stated(codec.geometry),
         "layers": LAYERS,
@@ -141,6 +145,11 @@ def _write_showers(codec: Showers, folder: Path) -> dict[str, Any]:
         "spread": codec.spread,
         "scale": dataclasses.asdict(codec.scale),
     }
+    if codec.calibration is not None:
+        facts["calibration"] = {"high": codec.calibration.high}
+        tables = {"calibration": codec.calibration.table.contiguous()}
+        atomic_write_bytes(folder / TABLES, save(tables))
+    return facts
 
 
 def geometry_of(model: Model) -> Geometry:

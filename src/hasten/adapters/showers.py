@@ -22,6 +22,7 @@ from hasten.core.fingerprint import fingerprint
 from hasten.core.model import Codec, Energies, Model
 from hasten.core.plan import Plan
 from hasten.data.geometry import Geometry
+from hasten.models.calibration import Calibration
 from hasten.models.scale import Scale, conserve
 from hasten.solvers.loop import sample
 
@@ -128,6 +129,7 @@ class Showers(Codec):
         scale: Makes numbers of cells' and layers' energies.
         centre: Taken from the cells' numbers.
         spread: And what they are then divided by.
+        calibration: Puts the spread of the cells' numbers right, or None.
     """
 
     geometry: Geometry
@@ -136,15 +138,20 @@ class Showers(Codec):
     scale: Scale
     centre: float
     spread: float
+    calibration: Calibration | None = None
+
+    def numbers(self, cells: Tensor) -> Tensor:
+        """Numbers [n, *shape] of cells [n, cells], MeV."""
+        shape = self.geometry.shape or (self.geometry.cells,)
+        return self.scale(cells).reshape(len(cells), *shape)
 
     def clean(self, cells: Tensor) -> Tensor:
         """x0 [n, *shape] of cells [n, cells], MeV."""
-        numbers = (self.scale(cells) - self.centre) / self.spread
-        return numbers.reshape(len(cells), *(self.geometry.shape or (self.geometry.cells,)))
+        return (self.numbers(cells) - self.centre) / self.spread
 
     def condition(self, layers: Tensor, incident: Tensor) -> Tensor:
         """What the cell net is told [n, 1 + L]: the unit energy and the layers' numbers."""
-        unit = self._energies.unit(incident.float().reshape(-1, 1))
+        unit = self.energies.unit(incident.float().reshape(-1, 1))
         return torch.cat([unit, self.scale(layers) / TOLD], dim=1)
 
     def encode(self, cond: Tensor | None, seeds: Sequence[int]) -> Tensor | None:
@@ -160,7 +167,12 @@ class Showers(Codec):
         if cond is None:
             raise TypeError("showers need an incident energy")
         totals = self.scale.inverse(cond[:, -len(self.geometry.layers) :] * TOLD)
-        numbers = (x * self.spread + self.centre).reshape(*totals.shape, -1)
+        numbers = x * self.spread + self.centre
+        if self.calibration is not None:
+            numbers = self.calibration(numbers, cond[:, 0])
+            # a map jumps from nothing to the weakest reading within two levels
+            numbers = torch.where(numbers >= self.scale.gap, numbers, torch.zeros_like(numbers))
+        numbers = numbers.reshape(*totals.shape, -1)
         cells = self.scale.inverse(numbers)
         return conserve(cells, totals, self.scale.threshold, numbers).flatten(1)
 
@@ -170,10 +182,11 @@ class Showers(Codec):
     def __repr__(self) -> str:
         """Facts that change a sample, beside those of the layer model."""
         facts = (self.geometry, self.plan.fingerprint(), self.scale, self.centre, self.spread)
-        return f"Showers{facts}"
+        more = "" if self.calibration is None else repr(self.calibration)
+        return f"Showers{facts}{more}"
 
     @property
-    def _energies(self) -> Energies:
+    def energies(self) -> Energies:
         codec = self.layers.codec
         if not isinstance(codec, LayerEnergies):
             raise TypeError("the layer model must decode to layer energies")

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from hasten.cli import (
+    calibrating,
     checking,
     data,
     exporting,
@@ -67,6 +68,7 @@ for command, summary in (
     (measuring.compare, "Recipes side by side, in pairs."),
     (physics.physics, "Showers against true ones."),
     (training.train, "Train a model."),
+    (calibrating.calibrate, "Put a shower model's cells right."),
     (exporting.export, "A folder that samples without hasten."),
     (tuning.report, "The page of a finished run."),
     (listing.methods, "Accelerations, solvers and grids."),
