@@ -7,6 +7,9 @@ from hasten.errors import BudgetError
 from hasten.models.calibration import ENERGIES, LEVELS, Calibration
 
 
+QUARTERS = torch.tensor([0.25, 0.75])
+
+
 def sample(count: int, blur: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Numbers with an atom at 0 and a narrow peak that moves with ring and energy."""
     rng = torch.Generator().manual_seed(seed)
@@ -35,9 +38,10 @@ def test_a_calibrated_sample_is_spread_as_the_true_one_in_every_ring_and_at_ever
             )
             # the blur is gone from what is not a reading, and the order is as it was
             assert float(a[a < 0.5].abs().mean()) < 0.1 * float(c[a < 0.5].abs().mean())
-            # a map serves energies around its own, so a little of the blur is left
-            assert float(a[a > 1].std()) == pytest.approx(float(b[b > 1].std()), rel=0.3)
-            assert float(c[c > 1].std()) > 1.6 * float(b[b > 1].std())
+            # the middle of the peak: a few lie in the jump from nothing to it
+            widths = [peak[peak > 1].quantile(QUARTERS).diff() for peak in (a, b, c)]
+            assert float(widths[0]) == pytest.approx(float(widths[1]), rel=0.05)
+            assert float(widths[2]) > 1.6 * float(widths[1])
     order = fresh[..., 0].flatten(1).argsort(dim=1)
     assert (found[..., 0].flatten(1).gather(1, order).diff(dim=1) >= -1e-5).all()
 
