@@ -6,7 +6,6 @@ import torch
 from hasten.errors import BudgetError
 from hasten.models.calibration import ENERGIES, LEVELS, Calibration
 
-
 QUARTERS = torch.tensor([0.25, 0.75])
 
 
