@@ -14,7 +14,11 @@ from hasten.solvers.build import Evaluation, Run, Solver, V
 from hasten.solvers.exponential import ahead, check_order, latest, phi
 
 SCALES: dict[str, Callable[[float], float]] = {"bh1": lambda z: z, "bh2": math.expm1}
-"""The paper's two choices of B; they matter only where a single weight is set to one half."""
+"""The paper's two choices of B; they matter only where a single weight is set to one half.
+
+That is in every corrector of order 1 and every predictor of order 2, and with order 3 in the first
+steps and the last alone.
+"""
 
 
 def unipc(p: int, scale: str = "bh2", *, lower_final: bool = True) -> Solver:
