@@ -313,7 +313,8 @@ def test_tune_asks_for_what_was_said_and_shows_what_was_found(
     monkeypatch.setattr("hasten.tuning.run.tune", study)
     run = tmp_path / "run"
     words = ("--objective", "throughput", "--margin", 0.1, "--only", "plan", "--batch", 32)
-    result = hasten("tune", "mixture", "--run", run, *words, "--format", "json")
+    little = ("--minutes", 0)
+    result = hasten("tune", "mixture", "--run", run, *words, *little, "--format", "json")
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
     assert answer["run"] == str(run)
@@ -321,6 +322,7 @@ def test_tune_asks_for_what_was_said_and_shows_what_was_found(
     assert asked["model"] == "mixture"
     assert (asked["objective"], asked["margin"]) == ("throughput", 0.1)
     assert (asked["only"], asked["batch"], asked["trials"]) == ("plan", 32, 400)
+    assert asked["minutes"] == 0  # none at all, which is not the same as no cap
     assert asked["resume"] is None
     assert "search ..." in result.stderr
     # the folder now holds a run: a demo goes on with it

@@ -148,6 +148,20 @@ def test_an_interval_of_guidance_reaches_the_rows() -> None:
     assert recipe.label == "ddim own grid 4, guidance 2 for sigma 0.5 to 3"
 
 
+def test_a_forecast_with_enough_behind_it_is_read() -> None:
+    text = "steps = 4\nreuse = ['full', 'hold', 'full', 'forecast:1']\n"
+    plan = Recipe.loads(f"hasten = 1\n[plan]\n{text}").resolve(EDM())
+    assert [str(entry) for entry in plan.reuse] == ["full", "hold", "full", "forecast:1"]
+
+
+def test_the_rows_of_a_recipe_forecast_only_what_they_can() -> None:
+    table = Recipe(stock_plan(EDM(), "ddim", "karras", 3)).to_dict()
+    table["plan"]["rows"][2]["reuse"] = "forecast:3"
+    with pytest.raises(RecipeError, match="4 earlier full evaluations") as caught:
+        Recipe.from_dict(table)
+    assert "row 2" in str(caught.value)
+
+
 def test_the_short_form_becomes_the_solvers_rows() -> None:
     plan = RECIPES["short"].resolve(EDM())
     assert plan.with_reuse([FULL] * 6) == dataclasses.replace(
@@ -185,7 +199,16 @@ WRONG = {
     "reuse": ("[plan]\nreuse = 'sometimes'", "sometimes", "every:N"),
     "column": ("[plan]\nsteps = 2\nreuse = ['full']", "1 reuse entries for 2", ""),
     "entry": ("[plan]\nsteps = 2\nreuse = ['full', 'keep']", "keep", "forecast"),
-    "first": ("[plan]\nsteps = 2\nreuse = ['hold', 'full']", "nothing to reuse", "full"),
+    "first": ("[plan]\nsteps = 2\nreuse = ['hold', 'full']", "an earlier full", "full"),
+    "degree": (
+        "[plan]\nsteps = 3\nreuse = ['full', 'full', 'forecast:2']",
+        "forecast:2 without 3 earlier full",
+        "K + 1",
+    ),
+    "every": ("[plan]\nreuse = 'every:\N{SUPERSCRIPT TWO}'", "unknown reuse", "every:N"),
+    "order": ("[plan]\nsolver = 'ipndm5'", "ipndm5", "did you mean 'ipndm"),
+    "no order": ("[plan]\nsolver = 'lms0'", "lms0", "did you mean 'lms"),
+    "stated": ("[plan]\nsolver = 'unipc3'\norder = 0", "order", ""),
     "method": ("[[method]]\nmethod = 'cahe'", "cahe", "cache"),
     "field": ("[[method]]\nmethod = 'cache'\ndeph = 0.5", "deph", "depth"),
     "value": ("[[method]]\nmethod = 'cache'\ndepth = 7", "7", "from 0.0 to 1.0"),

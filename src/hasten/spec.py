@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from hasten.core.plan import FULL, HOLD, Plan, Reuse
+from hasten.core.plan import FULL, HOLD, Plan, Reuse, check_reuse
 from hasten.core.process import Process
 from hasten.errors import PlanError, RecipeError
 from hasten.solvers import GRIDS, SOLVERS, explicit
@@ -163,7 +163,7 @@ def _column(reuse: str | tuple[str, ...], steps: int) -> tuple[Reuse, ...]:
         return (FULL,) * steps
     if isinstance(reuse, str):
         word, _, period = reuse.partition(":")
-        if word != "every" or not period.isdigit() or int(period) < 1:
+        if word != "every" or not period.isdecimal() or int(period) < 1:
             raise RecipeError(
                 f"unknown reuse {reuse!r}",
                 where="[plan] reuse",
@@ -174,10 +174,9 @@ def _column(reuse: str | tuple[str, ...], steps: int) -> tuple[Reuse, ...]:
         raise RecipeError(f"{len(reuse)} reuse entries for {steps} steps", where="[plan] reuse")
     try:
         column = tuple(Reuse.parse(entry) for entry in reuse)
+        # as if every step had one evaluation; what has more is checked again when it has rows
+        check_reuse(((0, entry) for entry in column), "step")
     except PlanError as error:
-        raise RecipeError(error.what, where="[plan] reuse", hint=error.hint) from error
-    if column and not column[0].full:
-        raise RecipeError(
-            "the first step has nothing to reuse", where="[plan] reuse", hint='begin with "full"'
-        )
+        where = f"[plan] reuse {error.where}".strip()
+        raise RecipeError(error.what, where=where, hint=error.hint) from error
     return column

@@ -15,7 +15,7 @@ from hasten.solvers import SOLVERS, build
 
 def _plan() -> Plan:
     plan = build(SOLVERS["heun"], np.geomspace(7, 0.1, 5), guidance=[1, 2.5, 0.1, 1, 1], label="x")
-    return plan.with_reuse([FULL, HOLD, Reuse("forecast", 2), FULL, FULL])
+    return plan.with_reuse([FULL, HOLD, FULL, Reuse("forecast", 1), FULL])
 
 
 @pytest.mark.parametrize("name", list(SOLVERS))
@@ -60,6 +60,7 @@ def test_fingerprint_sees_numbers_but_not_the_label() -> None:
         (lambda t: t["rows"][1]["input"].pop("start"), "missing keys"),
         (lambda t: t["rows"][1].update(reuse="sometimes"), "unknown reuse"),
         (lambda t: t["rows"][1].update(reuse="forecast:x"), "unknown reuse"),
+        (lambda t: t["rows"][1].update(reuse="forecast:\N{SUPERSCRIPT TWO}"), "unknown reuse"),
         (lambda t: t["rows"][1].update(reuse="forecast"), "order"),
         (lambda t: t["rows"][0].update(reuse="hold"), "without an earlier full"),
         (lambda t: t["rows"][1].update(sigma=-1.0), "not positive"),
@@ -85,6 +86,41 @@ def test_each_slot_starts_full() -> None:
         )
     with pytest.raises(PlanError, match="2 reuse entries for 3 steps"):
         plan.with_reuse([FULL, HOLD])
+
+
+@pytest.mark.parametrize(
+    ("column", "row"),
+    [
+        ("hold full full", 0),
+        ("full forecast:1 full", 1),
+        ("full hold forecast:1", 2),  # what is held adds nothing
+        ("full full forecast:2", 2),
+        ("full full forecast:1 forecast:2", 3),
+        ("full full full forecast:3", 3),
+    ],
+)
+def test_a_polynomial_needs_as_many_full_evaluations_as_coefficients(column: str, row: int) -> None:
+    entries = [Reuse.parse(entry) for entry in column.split()]
+    plan = build(SOLVERS["ddim"], np.geomspace(7, 0.1, len(entries)))
+    with pytest.raises(PlanError, match=str(entries[row])) as caught:
+        plan.with_reuse(entries)
+    assert caught.value.where == f"row {row}"
+    assert "K + 1" in caught.value.hint
+    # with one full evaluation more in front, it has enough
+    more = build(SOLVERS["ddim"], np.geomspace(7, 0.1, len(entries) + 1))
+    enough = [FULL, *entries]
+    assert more.with_reuse(enough).reuse == tuple(enough)
+
+
+def test_evaluations_of_other_slots_do_not_count() -> None:
+    """Two steps of Heun are two evaluations of either slot."""
+    plan = build(SOLVERS["heun"], np.geomspace(7, 0.1, 4))
+    degree = [FULL, FULL, Reuse("forecast", 1), FULL]
+    assert sum(not entry.full for entry in plan.with_reuse(degree).reuse) == 2
+    degree[2] = Reuse("forecast", 2)
+    with pytest.raises(PlanError, match="3 earlier full evaluations in slot 0") as caught:
+        plan.with_reuse(degree)
+    assert caught.value.where == "row 4"
 
 
 @pytest.mark.parametrize("text", ["full", "hold", "forecast:1", "forecast:3"])

@@ -49,7 +49,7 @@ CASES: dict[str, list[tuple[str, Plan]]] = {
     "six": [
         stock("heun", 8),
         stock("dpmpp_2m_sde", 20, "trailing"),
-        stock("unipc3", 4, reuse=[FULL, HOLD, Reuse("forecast", 1), FULL]),
+        stock("unipc3", 4, reuse=[FULL, FULL, Reuse("forecast", 1), HOLD]),
         stock("ddim", 50, "uniform"),
         stock("ancestral", 4, guidance=[1.0, 4.0, 2.0, 1.0]),
         dense(6),
@@ -133,7 +133,7 @@ def test_a_cell_for_each_output_and_a_mark_for_each_evaluation() -> None:
 
 
 def test_reuse_and_noise_have_marks_of_their_own() -> None:
-    column = [FULL, HOLD, Reuse("forecast", 1), FULL, HOLD]
+    column = [FULL, HOLD, FULL, Reuse("forecast", 1), HOLD]
     figure = picture([stock("dpmpp_2m_sde", 5, reuse=column)])
     filled = [
         line.get_markerfacecolor()

@@ -103,7 +103,7 @@ def test_columns_that_would_say_nothing_are_left_out() -> None:
 
 
 def test_totals_count_what_there_is() -> None:
-    column = [Reuse(), HOLD, Reuse("forecast", 2), Reuse(), HOLD]
+    column = [Reuse(), HOLD, Reuse(), Reuse("forecast", 1), HOLD]
     plan = stock_plan(VP(), "dpmpp_2m_sde", "karras", 5, reuse=column)
     found = plan_words.totals(plan)
     assert found["evaluations"] == "5: 2 full, 2 held, 1 forecast"

@@ -1,7 +1,8 @@
 """Agreement with the schedulers of diffusers that draw noise or take several stages a step.
 
-Their loop and ours are told x0 by the same denoiser at the same noise levels, and are fed the same
-noise. They compute coefficients in single precision, which is all that should differ.
+Their loop and ours are told by the same denoiser at the same noise levels, theirs in the form of
+one prediction or another, and are fed the same noise. They compute coefficients in single
+precision, which is all that should differ.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import agreement
 import diffusers
 import numpy as np
 import pytest
 import torch
+from agreement import COUNT, STEPS, Make, noise
 from torch import Tensor
 
+from hasten.core.process import VP, X0, Eps, Flow, Prediction, Process, V, Velocity
 from hasten.models.mixture import mixture_model
 from hasten.solvers import (
     SOLVERS,
@@ -32,63 +36,78 @@ from hasten.solvers import (
     exponential_sde,
 )
 
-# their tensors become arrays in a way that numpy 2 is about to drop
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*dpmsolver. is deprecated:FutureWarning"),
-]
+pytestmark = agreement.QUIET
 
-COUNT = 16
+FORMS: dict[str, tuple[Process, Prediction]] = {
+    "epsilon": (VP(), Eps()),
+    "v_prediction": (VP(), V()),
+    "sample": (VP(), X0()),
+    "flow_prediction": (Flow(), Velocity()),
+}
+NO_FLOW = [form for form in FORMS if form != "flow_prediction"]
 denoise = mixture_model(dtype=torch.float64).denoise
 
 
-def _start() -> Tensor:
-    return torch.randn(COUNT, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+def _coefficients(form: str, sigma: float) -> tuple[float, float, float]:
+    process, prediction = FORMS[form]
+    scale, skip, out = prediction.coefficients(process, np.asarray(sigma))
+    return float(scale), float(skip), float(out)
+
+
+def _said(form: str, x_hat: Tensor, sigma: float) -> Tensor:
+    """What a net of one form answers; one denoiser for all of them."""
+    _, skip, out = _coefficients(form, sigma)
+    return (denoise(x_hat, sigma) - skip * x_hat) / out
 
 
 def _kicks(levels: list[float]) -> dict[tuple[float, float], Tensor]:
     rng = torch.Generator().manual_seed(6)
-    return {
-        pair: torch.randn(COUNT, 2, dtype=torch.float64, generator=rng)
-        for pair in itertools.pairwise(levels)
-    }
+    return {pair: noise(rng) for pair in itertools.pairwise(levels)}
+
+
+def _levels(scheduler: Any, form: str, steps: int) -> list[float]:
+    """Noise levels of a scheduler's steps in our coordinates, the last included."""
+    scheduler.set_timesteps(steps)
+    own = scheduler.sigmas.double()
+    return (own / (1 - own) if form == "flow_prediction" else own).tolist()
 
 
 def _theirs(
     scheduler: Any,
+    form: str,
     levels: list[float],
     kicks: dict[tuple[float, float], Tensor],
     before: Callable[[int], None] = lambda index: None,
 ) -> Tensor:
-    """Their loop, in the coordinates of a variance-preserving process."""
-    x = _start()
+    """Their loop, in the coordinates of their process."""
+    x = noise()
     for index, (t, high, low) in enumerate(
         zip(scheduler.timesteps, levels, levels[1:], strict=False)
     ):
         before(index)
-        noise = {"variance_noise": kicks[high, low]} if kicks else {}
-        x0 = denoise(x * math.sqrt(1 + high**2), high)
-        x = scheduler.step(x0, t, x, **noise).prev_sample
-    return x * math.sqrt(1 + levels[-1] ** 2)
+        drawn = {"variance_noise": kicks[high, low]} if kicks else {}
+        out = _said(form, x / _coefficients(form, high)[0], high)
+        x = scheduler.step(out, t, x, **drawn).prev_sample
+    return x / float(FORMS[form][0].alpha(np.asarray(levels[-1])))
 
 
-def _ours(solver: Solver, levels: list[float], kicks: dict[tuple[float, float], Tensor]) -> Tensor:
+def _ours(
+    solver: Solver, form: str, levels: list[float], kicks: dict[tuple[float, float], Tensor]
+) -> Tensor:
     context = Run[Tensor](levels, denoise, lambda high, low: kicks[high, low])
-    return context.steps(solver.step, _start() * math.sqrt(1 + levels[0] ** 2))
+    return context.steps(solver.step, noise() / _coefficients(form, levels[0])[0])
 
 
-def _multistep(algorithm: str, order: int, kind: str, **facts: Any) -> Any:
-    return diffusers.DPMSolverMultistepScheduler(
-        algorithm_type=algorithm,
-        solver_order=order,
-        solver_type=kind,
-        prediction_type="sample",
+def _make(make: Make, form: str, **facts: Any) -> Any:
+    return make(
+        prediction_type=form,
         timestep_spacing="trailing",
+        use_flow_sigmas=form == "flow_prediction",
         **facts,
     )
 
 
+@pytest.mark.parametrize("form", list(FORMS))
 @pytest.mark.parametrize(
     ("solver", "order", "kind"),
     [
@@ -99,26 +118,27 @@ def _multistep(algorithm: str, order: int, kind: str, **facts: Any) -> Any:
     ],
     ids=["first order", "ancestral", "2m", "2m heun"],
 )
-@pytest.mark.parametrize("steps", [5, 20])
-def test_sde_of_two_evaluations(solver: Solver, order: int, kind: str, steps: int) -> None:
-    scheduler = _multistep("sde-dpmsolver++", order, kind)
-    scheduler.set_timesteps(steps)
-    levels = scheduler.sigmas.double().tolist()
+@pytest.mark.parametrize("steps", STEPS)
+def test_sde_of_two_evaluations(
+    solver: Solver, order: int, kind: str, form: str, steps: int
+) -> None:
+    scheduler = _make(agreement.multistep(order, "sde-dpmsolver++", kind), form)
+    levels = _levels(scheduler, form, steps)
     kicks = _kicks(levels)
-    apart = _ours(solver, levels, kicks) - _theirs(scheduler, levels, kicks)
+    apart = _ours(solver, form, levels, kicks) - _theirs(scheduler, form, levels, kicks)
     assert apart.abs().max().item() < 1e-4
 
 
-@pytest.mark.parametrize("steps", [5, 20])
-def test_sde_of_three_evaluations_but_for_a_sign(steps: int) -> None:
+@pytest.mark.parametrize("form", list(FORMS))
+@pytest.mark.parametrize("steps", STEPS)
+def test_sde_of_three_evaluations_but_for_a_sign(form: str, steps: int) -> None:
     """In the last term of theirs a half is subtracted that should be added.
 
     As h tends to 0 the published weight of the second difference vanishes, and theirs becomes -1.
     With one difference less in every step of third order, ours are theirs.
     """
-    scheduler = _multistep("sde-dpmsolver++", 3, "midpoint")
-    scheduler.set_timesteps(steps)
-    levels = scheduler.sigmas.double().tolist()
+    scheduler = _make(agreement.multistep(3, "sde-dpmsolver++"), form)
+    levels = _levels(scheduler, form, steps)
     kicks = _kicks(levels)
     ours = dpmpp_3m_sde(lower_final=steps < 15)
 
@@ -135,20 +155,24 @@ def test_sde_of_three_evaluations_but_for_a_sign(steps: int) -> None:
         once, twice = run.past[-1].D, run.past[-2].D
         return x - ((now - once) / r0 - (once - twice) / r1) / (r0 + r1)
 
-    expected = _theirs(scheduler, levels, kicks)
+    expected = _theirs(scheduler, form, levels, kicks)
     signed = Solver("theirs", step, 1, 1, "")  # type: ignore[arg-type]
-    assert (_ours(signed, levels, kicks) - expected).abs().max().item() < 1e-4
-    assert (_ours(ours, levels, kicks) - expected).abs().max().item() > 1e-3
+    assert (_ours(signed, form, levels, kicks) - expected).abs().max().item() < 1e-4
+    assert (_ours(ours, form, levels, kicks) - expected).abs().max().item() > 1e-3
 
 
-@pytest.mark.parametrize("steps", [5, 20])
-def test_noise_prediction_of_two_evaluations(steps: int) -> None:
-    scheduler = _multistep(
-        "dpmsolver", 2, "midpoint", final_sigmas_type="sigma_min", lower_order_final=False
+@pytest.mark.parametrize("form", NO_FLOW)
+@pytest.mark.parametrize("steps", STEPS)
+def test_noise_prediction_of_two_evaluations(form: str, steps: int) -> None:
+    """Their code makes noise of every prediction but a flow's, for which it raises ValueError."""
+    scheduler = _make(
+        agreement.multistep(2, "dpmsolver"),
+        form,
+        final_sigmas_type="sigma_min",
+        lower_order_final=False,
     )
-    scheduler.set_timesteps(steps)
-    levels = scheduler.sigmas.double().tolist()
-    apart = _ours(SOLVERS["dpm_2m"], levels, {}) - _theirs(scheduler, levels, {})
+    levels = _levels(scheduler, form, steps)
+    apart = _ours(SOLVERS["dpm_2m"], form, levels, {}) - _theirs(scheduler, form, levels, {})
     assert apart.abs().max().item() < 1e-4
 
 
@@ -156,7 +180,10 @@ def test_noise_prediction_of_two_evaluations(steps: int) -> None:
 @pytest.mark.parametrize(
     ("algorithm", "name"), [("dpmsolver++", "dpmpp_fast"), ("dpmsolver", "dpm_fast")]
 )
-def test_fast_is_their_single_step_scheduler(algorithm: str, name: str, steps: int) -> None:
+@pytest.mark.parametrize("form", NO_FLOW)
+def test_fast_is_their_single_step_scheduler(
+    algorithm: str, name: str, form: str, steps: int
+) -> None:
     """On levels at the thirds and halves of blocks, where ours asks the net, in log sigma.
 
     Lu's way to two thirds is their type "heun", and his way from there to the end "midpoint".
@@ -164,7 +191,7 @@ def test_fast_is_their_single_step_scheduler(algorithm: str, name: str, steps: i
     scheduler = diffusers.DPMSolverSinglestepScheduler(
         algorithm_type=algorithm,
         solver_order=3,
-        prediction_type="sample",
+        prediction_type=form,
         lower_order_final=True,
         final_sigmas_type="zero" if algorithm == "dpmsolver++" else "sigma_min",
     )
@@ -186,28 +213,35 @@ def test_fast_is_their_single_step_scheduler(algorithm: str, name: str, steps: i
     def choose(index: int) -> None:
         scheduler.register_to_config(solver_type="heun" if stages[index] == (1, 3) else "midpoint")
 
-    expected = _theirs(scheduler, levels, {}, choose)
-    assert (_ours(SOLVERS[name], [*ends, last], {}) - expected).abs().max().item() < 1e-4
+    expected = _theirs(scheduler, form, levels, {}, choose)
+    assert (_ours(SOLVERS[name], form, [*ends, last], {}) - expected).abs().max().item() < 1e-4
 
 
-def test_sde_with_two_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their scheduler needs torchsde for its noise alone, and here the noise is ours."""
+@pytest.mark.parametrize("form", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("steps", STEPS)
+def test_sde_with_two_stages(form: str, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their scheduler needs torchsde for its noise alone, and here the noise is ours.
+
+    It raises NotImplementedError when the net predicts x0, and knows no flows.
+    """
     monkeypatch.setitem(sys.modules, "torchsde", types.ModuleType("torchsde"))
     theirs = importlib.import_module("diffusers.schedulers.scheduling_dpmsolver_sde")
-    scheduler = theirs.DPMSolverSDEScheduler(prediction_type="epsilon", timestep_spacing="trailing")
-    scheduler.set_timesteps(12)
-    levels = list(dict.fromkeys(scheduler.sigmas.double().tolist()))
-    path = Brownian(range(COUNT), (2,), depth=20)
+    scheduler = theirs.DPMSolverSDEScheduler(prediction_type=form, timestep_spacing="trailing")
+    levels = list(dict.fromkeys(_levels(scheduler, form, steps)))
+    places = [*levels, *(math.sqrt(s * t) for s, t in itertools.pairwise(levels))]
+    # so finely resolved that the middle of a short step halves it to what is asked for below
+    path = Brownian(range(COUNT), (2,), depth=24)
 
-    def noise(high: float, low: float) -> Tensor:
-        return path.increment(float(high), float(low)).double()
+    def kick(high: float, low: float) -> Tensor:
+        # a level of theirs that rounding moves would be elsewhere on a path that is nowhere smooth
+        high, low = (min(places, key=lambda s: abs(s - float(own))) for own in (high, low))
+        return path.increment(high, low).double()
 
-    scheduler.noise_sampler = noise
-    x = expected = _start() * levels[0]
+    scheduler.noise_sampler = kick
+    x = expected = noise() * levels[0]
     for index, t in enumerate(scheduler.timesteps):
         s = levels[(index + 1) // 2]
         sigma = s if index % 2 == 0 else math.sqrt(levels[index // 2] * s)
-        expected = scheduler.step((expected - denoise(expected, sigma)) / sigma, t, expected)
-        expected = expected.prev_sample
-    found = Run[Tensor](levels, denoise, noise).steps(dpmpp_sde().step, x)
+        expected = scheduler.step(_said(form, expected, sigma), t, expected).prev_sample
+    found = Run[Tensor](levels, denoise, kick).steps(dpmpp_sde().step, x)
     assert (found - expected).abs().max().item() < 1e-4

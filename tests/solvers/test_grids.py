@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hasten.core.process import EDM, SIGMA_CAP, VP, DiscreteVP, Flow, Law, Process
+from hasten.core.process import EDM, SIGMA_CAP, VP, DiscreteVP, Eps, Flow, Law, Process
 from hasten.errors import PlanError
 from hasten.solvers import GRIDS, explicit
 from hasten.solvers.grids import AYS, resample
@@ -79,6 +79,16 @@ def test_times_of_a_table() -> None:
 def test_trailing_flow_has_equal_steps_to_zero() -> None:
     t = Flow().t_of_sigma(GRIDS["trailing"](Flow(), 4))
     assert t == pytest.approx([1, 0.75, 0.5, 0.25], abs=2 / SIGMA_CAP)
+
+
+@pytest.mark.parametrize("name", ["uniform", "trailing", "quadratic", "karras", "logsnr", "beta"])
+def test_a_flow_begins_with_nothing_but_noise(name: str) -> None:
+    """On the way to a grid and back the cap may lose its last bits, and must stay the cap."""
+    for steps in (1, 4, 10):
+        grid = GRIDS[name](Flow(), steps)
+        assert Flow(time_scale=1000.0).time(grid)[0] == 1000
+        with pytest.raises(PlanError, match="signal is zero"):
+            Eps().coefficients(Flow(), grid)
 
 
 def test_explicit_levels_move_to_the_table() -> None:

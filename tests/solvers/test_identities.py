@@ -46,8 +46,10 @@ from hasten.solvers import (
     ipndm_v,
     lms,
     run,
+    unipc,
 )
 from hasten.solvers.exponential import adams_weights
+from hasten.solvers.unipc import SCALES
 
 SIGMAS = np.geomspace(40.0, 0.05, 12)
 SEEDS = range(8)
@@ -207,6 +209,22 @@ def test_weights_of_dpm_solver_with_noise_are_those_of_the_paper() -> None:
         (exponential(3, noise=True, lower_final=False), third),
     ):
         assert (one_step(solver) - paper).abs().max().item() < 1e-12
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_the_scales_of_unipc_differ_by_the_weights_of_one_half(p: int) -> None:
+    """So they are solvers of their own at every order, at 3 by its first steps and last alone."""
+    assert _apart(unipc(p), unipc(p, "bh1")) > 1e-3
+    x, past = _start(), torch.randn(3, 8, 2, dtype=torch.float64)
+    levels = SIGMAS.tolist()
+    ends = []
+    for scale in SCALES:
+        context = Run[Tensor](levels[3:], _denoise)
+        known = zip(levels[:3], past, strict=True)
+        context.past += [Evaluation(s, x, D) for s, D in known]
+        ends.append(context.steps(unipc(p, scale, lower_final=False).step, x))
+    apart = (ends[0] - ends[1]).abs().max().item()
+    assert apart < 1e-10 if p == 3 else apart > 1e-3
 
 
 def test_ipndm_v_has_the_coefficients_of_diff_sampler() -> None:

@@ -120,6 +120,7 @@ CASES = [
     pytest.param(unipc(1, lower_final=False), 0, id="unipc1"),
     pytest.param(unipc(2, lower_final=False), 0, id="unipc2"),
     pytest.param(unipc(3, lower_final=False), 0, id="unipc3"),
+    pytest.param(unipc(1, "bh1", lower_final=False), 0, id="unipc1_bh1"),
     pytest.param(unipc(2, "bh1", lower_final=False), 0, id="unipc2_bh1"),
     pytest.param(unipc(3, "bh1", lower_final=False), 0, id="unipc3_bh1"),
 ]

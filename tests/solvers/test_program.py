@@ -45,6 +45,8 @@ TERMS = {
     "unipc1": 3,
     "unipc2": 4,
     "unipc3": 5,
+    "unipc1_bh1": 3,
+    "unipc2_bh1": 4,
     "unipc3_bh1": 5,
 }
 

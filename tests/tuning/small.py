@@ -44,7 +44,8 @@ def study(
     run.mkdir(parents=True, exist_ok=True)
     if not (run / "speeds.json").exists():
         (run / "speeds.json").write_text(json.dumps(SPEEDS))
-    return tune(which, run=run, reference=real(), progress=progress, **SETTINGS | settings)
+    asked = {"reference": real()} | SETTINGS | settings
+    return tune(which, run=run, progress=progress, **asked)
 
 
 def real() -> Any:

@@ -13,6 +13,7 @@ import nets
 from hasten.applying import apply
 from hasten.core.model import Model
 from hasten.core.plan import FULL
+from hasten.core.process import DiscreteVP, Eps
 from hasten.errors import BudgetError, RecipeError, RunError
 from hasten.methods.cache import Cache
 from hasten.models.mixture import mixture_model
@@ -21,8 +22,9 @@ from hasten.tuning import find as finding
 from hasten.tuning.bench import Bench
 from hasten.tuning.find import Plans, find_plan
 from hasten.tuning.seeds import drawn_conditions, stream
+from hasten.tuning.space import Candidate
 from hasten.tuning.speeds import Speeds
-from hasten.tuning.strategies import STRATEGIES, Space, Strategy
+from hasten.tuning.strategies import STRATEGIES, Space, Strategy, Trial
 from hasten.tuning.strategies.joint import STALEST, moved, pattern_of, patterns, spread
 from hasten.tuning.strategies.trial import Search
 from hasten.tuning.teacher import converged_plan, teach
@@ -85,6 +87,53 @@ def test_what_cannot_be_searched_is_refused(model: Model, tmp_path: Path) -> Non
     find(model, tmp_path, "gits", 2)
     with pytest.raises(RunError, match="another model or with other settings"):
         find(model, tmp_path, "usf", 2)
+
+
+TABLE = DiscreteVP.from_betas(np.array([0.1, 0.2, 0.3, 0.4, 0.5]))
+"""Five noise levels: no plan of eight evaluations, and of nine that of Heun alone."""
+
+
+def find_short(evaluations: int, strategy: str, folder: Path) -> Plans:
+    return find_plan(
+        mixture_model(TABLE, Eps()),
+        evaluations,
+        strategy=strategy,
+        trials=5,
+        speeds=SPEEDS,
+        journal=folder / "trials.jsonl",
+    )
+
+
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+def test_a_net_of_few_levels_is_not_searched_for_many(strategy: str, tmp_path: Path) -> None:
+    with pytest.raises(BudgetError, match="no stock sampler takes 8") as caught:
+        find_short(8, strategy, tmp_path)
+    assert "fewer evaluations" in caught.value.hint
+    assert not any(tmp_path.iterdir()), "said before anything is computed"
+
+
+# AutoDiffusion may as well take fewer steps than there is time for
+@pytest.mark.parametrize("strategy", ["joint", "sequential", "learned", "gits", "usf"])
+def test_a_search_that_can_try_nothing_says_so(strategy: str, tmp_path: Path) -> None:
+    with pytest.raises(BudgetError, match="no plan of 9 evaluations could be tried") as caught:
+        find_short(9, strategy, tmp_path)
+    assert caught.value.where == strategy
+    assert "fewer evaluations" in caught.value.hint
+
+
+def too_slow(space: Space, rng: np.random.Generator) -> Search:
+    """One plan, of one evaluation more than there is time for."""
+    yield [Trial(Candidate.stock("ddim", "karras", space.evaluations + 1))]
+
+
+def test_a_search_that_tries_nothing_of_use_says_so(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "STRATEGIES", {"slow": Strategy("slow", too_slow, "", "")})
+    with pytest.raises(BudgetError, match="of 1 plans tried none") as caught:
+        find(model, tmp_path, "slow")
+    assert caught.value.where == "slow"
+    assert "more trials" in caught.value.hint
 
 
 def test_one_evaluation_is_enough(model: Model, tmp_path: Path) -> None:

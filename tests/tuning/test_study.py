@@ -19,7 +19,9 @@ from small import SETTINGS, model, study
 
 import hasten
 from hasten.errors import BudgetError, RunError
+from hasten.models.mixture import MixtureNet
 from hasten.report import read, render
+from hasten.tuning import hunt
 from hasten.tuning.outcome import Outcome
 
 SCRIPT = Path(__file__).with_name("small.py")
@@ -92,6 +94,27 @@ def test_a_baseline_that_draws_noise_is_judged_but_has_no_path(tmp_path: Path) -
     assert "baseline_error" not in np.load(found.folder / "errors.npz")
     page = render(read(found.folder))
     assert not re.search(r"\bnan\b", page)
+
+
+def test_no_time_for_a_candidate_is_no_reason_to_claim_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rivals off the shelf are judged all the same, here on too few samples for such a margin."""
+    monkeypatch.setattr(hunt, "WIDEST", 8)  # or many would be looked at for nothing
+    little = {"margin": 0.001, "search_samples": 100, "samples": 100}
+    net = model().net
+    assert isinstance(net, MixtureNet)
+    own = net.draw(2000, np.random.default_rng(0)).float()
+    found = study(tmp_path / "run", reference=own, minutes=0, **little)
+    facts = found.facts
+    assert facts["search"]["trials"] == 0
+    assert facts["search"]["stopped_by"] == "minutes"
+    assert facts["finalists"] == []
+    assert [arm["verdict"] for arm in facts["rivals"]] == ["undecided"]
+    assert (facts["decided"], found.best, facts["closest"]) == (False, None, None)
+    assert found.message.startswith("undecided: 100 samples do not tell")
+    page = render(read(found.folder))
+    assert "The search stopped at its limit of minutes" in page
 
 
 def test_bad_settings_and_folders_are_refused_in_words(tmp_path: Path) -> None:

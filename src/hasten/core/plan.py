@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
@@ -33,7 +34,7 @@ class Reuse:
     Attributes:
         kind: ``full`` computes everything, ``hold`` takes the kept features as they are,
             ``forecast`` extrapolates them.
-        order: Degree of the extrapolation; 0 unless ``forecast``.
+        order: Degree of the polynomial that is extrapolated; 0 unless ``forecast``.
     """
 
     kind: str = "full"
@@ -49,7 +50,7 @@ class Reuse:
     def parse(cls, text: str) -> Reuse:
         """``full``, ``hold`` or ``forecast:K``."""
         kind, _, order = text.partition(":")
-        if order and not order.isdigit():
+        if order and not order.isdecimal():  # isdigit takes superscripts, int does not
             raise PlanError(f"unknown reuse entry {text!r}", hint="full, hold or forecast:K")
         return cls(kind, int(order or 0))
 
@@ -60,6 +61,14 @@ class Reuse:
     def full(self) -> bool:
         """Whether everything is computed afresh."""
         return self.kind == "full"
+
+    @property
+    def needs(self) -> int:
+        """Full evaluations that must have gone before: as many as the polynomial has coefficients.
+
+        One to hold, K + 1 for a forecast of degree K.
+        """
+        return 0 if self.full else self.order + 1
 
 
 FULL, HOLD = Reuse(), Reuse("hold")
@@ -135,20 +144,12 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.rows:
             raise PlanError("a plan needs at least one evaluation")
-        seen: set[int] = set()
         for index, row in enumerate(self.rows):
             where = f"row {index}"
             if not (math.isfinite(row.sigma) and row.sigma > 0):
                 raise PlanError(f"noise level {row.sigma} is not positive and finite", where=where)
             _check(row.input, index, where)
-            if row.reuse.full:
-                seen.add(row.slot)
-            elif row.slot not in seen:
-                raise PlanError(
-                    f"{row.reuse} without an earlier full evaluation in slot {row.slot}",
-                    where=where,
-                    hint="the first evaluation of each slot must be full",
-                )
+        check_reuse((row.slot, row.reuse) for row in self.rows)
         _check(self.result, len(self.rows), "result")
 
     @property
@@ -257,6 +258,31 @@ def from_dict(facts: Mapping[str, Any]) -> Plan:
     return Plan(
         tuple(rows), combination(facts["result"], "plan result"), str(facts.get("label", ""))
     )
+
+
+def check_reuse(entries: Iterable[tuple[int, Reuse]], unit: str = "row") -> None:
+    """Refuse to reuse what is not there yet.
+
+    Args:
+        entries: What each evaluation reuses, after the slot it is in; in order.
+        unit: What an entry is one of, for people.
+
+    Raises:
+        PlanError: If too few full evaluations of the same slot precede an entry, naming it.
+    """
+    made = Counter[int]()
+    for index, (slot, reuse) in enumerate(entries):
+        if made[slot] < reuse.needs:
+            few = reuse.needs
+            missing = (
+                "an earlier full evaluation" if few == 1 else f"{few} earlier full evaluations"
+            )
+            raise PlanError(
+                f"{reuse} without {missing} in slot {slot}",
+                where=f"{unit} {index}",
+                hint="each slot begins with full evaluations: one to hold, K + 1 to forecast:K",
+            )
+        made[slot] += reuse.full
 
 
 def _check(combination: Combination, available: int, where: str) -> None:

@@ -35,6 +35,9 @@ from hasten.errors import ModelError, PlanError
 SIGMA_CAP = 1e4
 """No process is sampled above this noise level: alpha would be lost in single precision."""
 
+_AT_CAP = SIGMA_CAP * (1 - 1e-9)
+"""From here on a level is the cap, to which a grid in t comes but for rounding."""
+
 Floats = NDArray[np.float64]
 
 
@@ -254,9 +257,7 @@ class Flow(Process):
 
     def time(self, sigma: Floats) -> Floats:
         # the net is never told a time it was not trained for: the cap means t = 1
-        return (
-            np.where(np.asarray(sigma) >= SIGMA_CAP, 1.0, self.t_of_sigma(sigma)) * self.time_scale
-        )
+        return np.where(np.asarray(sigma) >= _AT_CAP, 1.0, self.t_of_sigma(sigma)) * self.time_scale
 
     def sigma_of_time(self, time: Floats) -> Floats:
         return self.sigma_of_t(np.asarray(time, dtype=np.float64) / self.time_scale)
@@ -296,7 +297,7 @@ class Prediction(abc.ABC):
         """
         sigma = np.asarray(sigma, dtype=np.float64)
         alpha, noise = process.alpha(sigma), process.noise_std(sigma)
-        if self.needs_signal() and (sigma >= SIGMA_CAP).any():
+        if self.needs_signal() and (sigma >= _AT_CAP).any():
             raise PlanError(
                 "a net that predicts noise says nothing about data where the signal is zero",
                 where=f"sigma = {float(np.max(sigma)):g}",

@@ -46,6 +46,8 @@ NAMES: Mapping[str, str] = {
     "unipc1": "UniPC-1",
     "unipc2": "UniPC-2",
     "unipc3": "UniPC-3",
+    "unipc1_bh1": "UniPC-1 (B1)",
+    "unipc2_bh1": "UniPC-2 (B1)",
     "unipc3_bh1": "UniPC-3 (B1)",
 }
 """Solvers as the papers write them."""

@@ -95,7 +95,7 @@ _ALL = (
     *(exponential(p, noise=True) for p in (2, 3)),
     *(deis_t(k) for k in (2, 3)),
     *(unipc(p) for p in (1, 2, 3)),
-    unipc(3, "bh1"),
+    *(unipc(p, "bh1") for p in (1, 2, 3)),
 )
 
 SOLVERS: Mapping[str, Solver] = MappingProxyType({solver.name: solver for solver in _ALL})

@@ -16,7 +16,7 @@ import numpy as np
 
 from hasten.core.process import VP, Law
 from hasten.solvers.build import Evaluation, Run, Solver, V
-from hasten.solvers.exponential import ahead, latest
+from hasten.solvers.exponential import ahead, check_order, latest
 
 _NODES, _WEIGHTS = (each.tolist() for each in np.polynomial.legendre.leggauss(16))
 """Sixteen points an octave or less: the integrand is smooth in log sigma, and this is exact for it
@@ -39,10 +39,14 @@ def deis_t(k: int, time: Callable[[float], float] = vp_time, *, lower_final: boo
     """DEIS "t AB": the polynomial through the last ``k`` evaluations is one in ``time(sigma)``.
 
     Args:
-        k: Evaluations used; fewer in the first steps.
+        k: Evaluations used, 1 to 4; fewer in the first steps.
         time: Strictly increasing and smooth in log sigma.
         lower_final: Whether the last steps use fewer too, one in the last.
+
+    Raises:
+        PlanError: If there is no such order.
     """
+    check_order("DEIS", k)
 
     def step(x: V, run: Run[V], i: int) -> V:
         s, t = run.sigmas[i], run.sigmas[i + 1]

@@ -21,7 +21,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hasten.errors import PlanError
 from hasten.solvers.build import Evaluation, Run, Solver, V
+
+MOST = 4
+"""Most evaluations that a multistep formula here looks at."""
 
 
 def dpmpp_2m(x: V, run: Run[V], i: int) -> V:
@@ -125,7 +129,11 @@ def exponential(p: int, *, noise: bool = False, lower_final: bool = True) -> Sol
         p: Evaluations used, 1 to 4; fewer in the first steps.
         noise: Whether the noise is interpolated instead of x0.
         lower_final: Whether the last steps use fewer too, one in the last.
+
+    Raises:
+        PlanError: If there is no such order.
     """
+    check_order("an exponential solver", p)
 
     def step(x: V, run: Run[V], i: int) -> V:
         s, t = run.sigmas[i], run.sigmas[i + 1]
@@ -187,6 +195,21 @@ def phi(k: int, z: float) -> float:
     for n in range(k):
         value = (value - 1 / math.factorial(n)) / z
     return value
+
+
+def check_order(what: str, order: int, most: int = MOST) -> None:
+    """Refuse an order that a formula does not have, before a step far into a run finds out.
+
+    Args:
+        what: Has the order, for people.
+        order: How many evaluations are looked at.
+        most: How many there may be.
+
+    Raises:
+        PlanError: If it is not a whole number from 1 to ``most``.
+    """
+    if not (isinstance(order, int | np.integer) and 1 <= order <= most):
+        raise PlanError(f"{what} of order {order}", where="order", hint=f"1 to {most}")
 
 
 def ahead(run: Run[V], i: int, lower_final: bool) -> int | None:

@@ -15,10 +15,7 @@ from typing import final
 
 from hasten.errors import PlanError
 from hasten.solvers.build import Evaluation, Run, Solver, V
-from hasten.solvers.exponential import adams_weights, latest
-
-MOST = 4
-"""Highest order."""
+from hasten.solvers.exponential import adams_weights, check_order, latest
 
 
 @final
@@ -39,8 +36,7 @@ class Decision:
     relax: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.order <= MOST:
-            raise PlanError(f"a step of order {self.order}", hint=f"1 to {MOST}")
+        check_order("a step", self.order)
 
 
 def mixed(decisions: Sequence[Decision]) -> Solver:

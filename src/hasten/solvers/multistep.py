@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from hasten.solvers.build import Evaluation, Run, Solver, V
-from hasten.solvers.exponential import ahead, latest
+from hasten.solvers.exponential import ahead, check_order, latest
 
 
 def lms(k: int, *, lower_final: bool = False) -> Solver:
@@ -24,7 +24,11 @@ def lms(k: int, *, lower_final: bool = False) -> Solver:
     Args:
         k: Slopes used, 1 to 4; fewer in the first steps.
         lower_final: Whether the last steps use fewer too, one in the last.
+
+    Raises:
+        PlanError: If there is no such order.
     """
+    check_order("LMS", k)
 
     def step(x: V, run: Run[V], i: int) -> V:
         s, t = run.sigmas[i], run.sigmas[i + 1]
@@ -43,7 +47,11 @@ def ipndm(k: int, *, lower_final: bool = False) -> Solver:
     Args:
         k: Slopes used, 1 to 4; fewer in the first steps.
         lower_final: Whether the last steps use fewer too, one in the last.
+
+    Raises:
+        PlanError: If there is no such order.
     """
+    check_order("iPNDM", k, len(_ADAMS))
 
     def step(x: V, run: Run[V], i: int) -> V:
         s, t = run.sigmas[i], run.sigmas[i + 1]

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from hasten.errors import PlanError
 from hasten.solvers.build import Evaluation, Run, Solver, V
-from hasten.solvers.exponential import ahead, exact, latest, published
+from hasten.solvers.exponential import ahead, check_order, exact, latest, published
 from hasten.solvers.one_step import heun_from
 
 
@@ -138,8 +138,9 @@ def exponential_sde(p: int, eta: float = 1.0, *, lower_final: bool = True) -> So
         lower_final: Whether the last steps use fewer too, one in the last.
 
     Raises:
-        PlanError: If ``eta`` is negative or infinite.
+        PlanError: If there is no such order, or ``eta`` is negative or infinite.
     """
+    check_order("an SDE solver", p)
     return _multistep(f"dpmpp_{p}m_sde_exact", p, eta, exact, lower_final)
 
 

@@ -9,11 +9,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hasten.errors import PlanError
 from hasten.solvers.build import Evaluation, Run, Solver, V
-from hasten.solvers.exponential import ahead, latest, phi
+from hasten.solvers.exponential import ahead, check_order, latest, phi
 
 SCALES: dict[str, Callable[[float], float]] = {"bh1": lambda z: z, "bh2": math.expm1}
-"""The paper's two choices of B; they matter only where a single weight is set to one half."""
+"""The paper's two choices of B; they matter only where a single weight is set to one half.
+
+That is in every corrector of order 1 and every predictor of order 2, and with order 3 in the first
+steps and the last alone.
+"""
 
 
 def unipc(p: int, scale: str = "bh2", *, lower_final: bool = True) -> Solver:
@@ -26,7 +31,15 @@ def unipc(p: int, scale: str = "bh2", *, lower_final: bool = True) -> Solver:
         p: Order of the predictor, 1 to 3; fewer in the first steps. With the corrector p + 1.
         scale: ``bh1`` or ``bh2``.
         lower_final: Whether the last steps use fewer too, one in the last.
+
+    Raises:
+        PlanError: If there is no such order or scale.
     """
+    check_order("UniPC", p, 3)
+    if scale not in SCALES:
+        raise PlanError(
+            f"UniPC with scale {scale!r}", where="scale", hint=f"one of {', '.join(SCALES)}"
+        )
     B = SCALES[scale]
 
     def step(x: V, run: Run[V], i: int) -> V:

@@ -26,7 +26,7 @@ from hasten.tuning.bench import HOPELESS, Bench
 from hasten.tuning.journal import Journal
 from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.seeds import Conditions, drawn_conditions, stream, trial_seed
-from hasten.tuning.space import Scored, tactics
+from hasten.tuning.space import Candidate, Scored, tactics
 from hasten.tuning.speeds import Speeds, measure_speeds
 from hasten.tuning.strategies import STRATEGIES, Care, Space, Trial
 from hasten.tuning.strategies.trial import best
@@ -106,7 +106,8 @@ def find_plan(
         The plan and its rival off the shelf, with their errors on fresh seeds.
 
     Raises:
-        BudgetError: If there are too few evaluations or trials, or nothing could be tried.
+        BudgetError: If there are too few evaluations or trials, or too many evaluations for the
+            noise levels that the net knows, or no plan that was tried will do.
         RecipeError: If there is no such strategy.
         RunError: If the journal belongs to another search.
     """
@@ -115,6 +116,11 @@ def find_plan(
         raise BudgetError(f"{evaluations} evaluations", hint="at least 1")
     if trials < 1:
         raise BudgetError(f"{trials} trials", hint="at least 1; 150 are usual")
+    shelf = stock.candidates(model.process, evaluations)
+    if not shelf:
+        raise BudgetError(
+            f"no stock sampler takes {evaluations} evaluations here", where=model.name, hint=_FEWER
+        )
     finder = _Finder(model, guidance, conditions, seed, Journal(journal), say or _silent)
     finder.begin([evaluations, strategy, batch, speeds.to_dict() if speeds else {}])
     chosen = STRATEGIES[strategy]
@@ -122,13 +128,19 @@ def find_plan(
     bench = finder.bench(options, batch, speeds)
     space = Space(bench, evaluations, bench.speeds.worthwhile(options))
     tried = finder.run(strategy, space, trials)
+    if not finder.trials:
+        raise BudgetError(
+            f"no plan of {evaluations} evaluations could be tried", where=strategy, hint=_FEWER
+        )
     if not tried:
         raise BudgetError(
-            f"no plan of {evaluations} evaluations could be tried",
-            hint="more evaluations or more trials",
+            f"of {finder.trials} plans tried none is finite and takes the time of {evaluations} "
+            "evaluations at most",
+            where=strategy,
+            hint="more trials, or another strategy",
         )
     found = finder.choose("valid", VALID, best(tried, CHOSEN))
-    rival = finder.shelf(bench, evaluations)
+    rival = finder.shelf(bench, shelf)
     return Plans(
         found,
         rival,
@@ -263,11 +275,8 @@ class _Finder:
         """The nearest on other trajectories."""
         return min(among, key=lambda each: float(self.errors(name, count, each).mean()))
 
-    def shelf(self, bench: Bench, evaluations: int) -> Scored:
-        """The stock sampler that is nearest on the training trajectories."""
-        field = stock.candidates(self._model.process, evaluations)
-        if not field:
-            raise BudgetError(f"no stock sampler takes {evaluations} evaluations on this process")
+    def shelf(self, bench: Bench, field: Sequence[Candidate]) -> Scored:
+        """Of some stock samplers, the one that is nearest on the training trajectories."""
         number = 0
         for seeds, count in ((SCREEN, NEAREST), (None, 1)):
             scored = []
@@ -279,6 +288,8 @@ class _Finder:
             field = [each.candidate for each in nearest]
         return nearest[0]
 
+
+_FEWER = "fewer evaluations: the net knows too few noise levels for so many"
 
 _FREE = Speeds(0.0, 0.0, {})
 """For benches that time nothing."""

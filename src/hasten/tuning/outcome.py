@@ -166,19 +166,20 @@ def sentence(
     closest: Mapping[str, Any] | None,
     margin: float,
 ) -> str:
-    """The result in one sentence."""
+    """The result in one sentence, of the arms that are best or nearest to it."""
+    share = f"{100 * margin:.3g}%"
     if best is not None:
         text = (
             f"{best['speedup']:.1f} times faster than the baseline, with its distance to the "
-            f"reference within {margin:.0%}"
+            f"reference within {share}"
         )
         if fewer is not None and fewer["speedup"]:
             text += f"; fewer steps alone reach {fewer['speedup']:.1f} times"
         return text
     if closest is None:
-        return f"nothing faster than the baseline was found within {margin:.0%}"
+        return f"nothing faster than the baseline was found within {share}"
     needed = (closest.get("verdict_detail") or {}).get("n_needed")
     if closest["verdict"] == "undecided":
         more = f"; about {needed} samples would" if needed else ""
         return f"undecided: {closest['n']} samples do not tell whether anything is within{more}"
-    return f"nothing faster than the baseline is within {margin:.0%} of the reference"
+    return f"nothing faster than the baseline is within {share} of the reference"

@@ -183,6 +183,8 @@ class Results:
                 over = interval(self._compare(fewer, best))
         self.baseline |= {"speedup": 1.0, "recipe_file": "baseline.toml"}
         closest = None if best is not None else _closest(self.finalists)
+        # a search without time for a candidate of its own has rivals to tell of all the same
+        nearest = closest or _closest(_faster(self.rivals, self.baseline))
         arms = {"baseline": self.baseline, "best": best, "fewer_steps": fewer}
         shown = {k: v for k, v in (arms | {"closest": closest}).items() if v is not None}
         for name, arm in arms.items():
@@ -198,7 +200,7 @@ class Results:
             "run": str(folder.path),
             "run_id": folder.run_id,
             "report": str(folder.path / "report.html"),
-            "message": sentence(best, fewer, closest, study.settings.margin),
+            "message": sentence(best, fewer, nearest, study.settings.margin),
             "decided": best is not None,
             "baseline": self.baseline,
             "converged": self.converged,
@@ -346,12 +348,12 @@ class Results:
 
 def _first_within(arms: Sequence[Arm], baseline: Arm) -> Arm | None:
     """The fastest that was judged within and is faster than the baseline."""
-    within = [
-        arm
-        for arm in arms
-        if arm["verdict"] == "within" and arm["predicted_seconds"] < baseline["predicted_seconds"]
-    ]
+    within = [arm for arm in _faster(arms, baseline) if arm["verdict"] == "within"]
     return min(within, key=lambda arm: arm["predicted_seconds"], default=None)
+
+
+def _faster(arms: Sequence[Arm], baseline: Arm) -> list[Arm]:
+    return [arm for arm in arms if arm["predicted_seconds"] < baseline["predicted_seconds"]]
 
 
 def _closest(arms: Sequence[Arm]) -> Arm | None:

@@ -39,8 +39,8 @@ def propose(space: Space, rng: np.random.Generator) -> Search:  # noqa: ARG001
     found: dict[bytes, Floats] = {}
     for cost in costs:
         for discount in DISCOUNTS:
-            path = shortest_path(cost, space.evaluations, discount)
             try:
+                path = shortest_path(cost, space.evaluations, discount)
                 grid = distinct(space.bench.model.process, levels[path])
             except PlanError:
                 continue
