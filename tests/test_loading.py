@@ -18,6 +18,7 @@ from hasten.errors import MissingExtra, ModelError
 from hasten.loading import bundled, load
 from hasten.models.uvit import UViT
 from hasten.recipe import Recipe
+from hasten.tuning.seeds import drawn_conditions
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "own_model.py"
 
@@ -31,8 +32,8 @@ def test_the_mixture_is_always_there() -> None:
 def test_every_bundled_model_loads_and_denoises() -> None:
     for entry in bundled():
         model = load(entry.name)
-        labels = None if model.classes is None else torch.zeros(2, dtype=torch.long)
-        out = model.denoise(torch.zeros(2, *model.shape), 1.0, labels)
+        cond = model.encode(drawn_conditions(model)(range(2)), range(2))
+        out = model.denoise(torch.zeros(2, *model.shape), 1.0, cond)
         assert torch.isfinite(out).all()
         assert model.kind == entry.kind
 

@@ -77,11 +77,11 @@ def test_a_judge_of_an_earlier_version_has_no_means(place: Path) -> None:
 
 
 def test_other_showers_may_judge(place: Path) -> None:
-    words = (place / "all.h5", "--test", place / "held.h5", "-o", place / "other")
+    words = (place / "all.h5", "--test", place / "held.h5", "-o", place / "other", "--name", "mine")
     assert make(*words).exit_code == 0
     found = standard(place / "other")
     assert (found.reference.count, found.scout.count) == (1000, 2000)
-    assert found.reference.data == "held.h5, 1,000 showers"
+    assert found.reference.data == "mine, 1,000 showers"
 
 
 def test_too_few_showers_are_refused_and_nothing_is_left(place: Path) -> None:

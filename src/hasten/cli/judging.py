@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,10 @@ def judge(
             show_default=False,
         ),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What reports call the showers; by default the file's name."),
+    ] = None,
     geometry: showers.GeometryName = None,
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Folder, to be named as --judge.")
@@ -34,6 +39,8 @@ def judge(
     whole = test is not None
     train = load_showers(path, geometry=geometry, split=None if whole else "train")
     held = load_showers(test or path, geometry=geometry, split=None if whole else "test")
+    if name is not None:
+        train, held = (replace(each, name=name) for each in (train, held))
     reference = publish_shower_judge(out, name=out.name, train=train, test=held)
     row, floor = next(iter(reference.floor.items()))
     talk.emit_facts(
