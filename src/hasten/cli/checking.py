@@ -157,10 +157,10 @@ def _asked(facts: dict[str, Any]) -> dict[str, str]:
 
 
 def _beside(inner: Model) -> dict[str, Any]:
-    from hasten.tuning.study import baseline
+    from hasten.adapters.codecs import own_plan
 
     count = sum(p.numel() for p in inner.net.parameters())
-    return {"name": inner.name, "parameters": count, "sampler": baseline(inner).label}
+    return {"name": inner.name, "parameters": count, "sampler": own_plan(inner).label}
 
 
 def _facts(net: Model) -> dict[str, Any]:
