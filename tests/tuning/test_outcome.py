@@ -16,8 +16,9 @@ def test_seconds_agree_with_speedups_though_the_machine_changed_its_pace() -> No
 
 
 def test_the_sentence_claims_no_more_than_the_verdicts() -> None:
-    fast = {"speedup": 12.44}
-    assert sentence(fast, {"speedup": 11.0}, None, 0.05) == (
+    fast = {"speedup": 12.44, "fingerprint": "a"}
+    assert sentence(fast, fast, None, 0.05).endswith("to which the search added nothing")
+    assert sentence(fast, {"speedup": 11.0, "fingerprint": "b"}, None, 0.05) == (
         "12.4 times faster than the baseline, with its distance to the reference within 5%; "
         "fewer steps alone reach 11.0 times"
     )

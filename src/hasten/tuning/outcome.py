@@ -173,7 +173,9 @@ def sentence(
             f"{best['speedup']:.1f} times faster than the baseline, with its distance to the "
             f"reference within {share}"
         )
-        if fewer is not None and fewer["speedup"]:
+        if fewer is not None and fewer["fingerprint"] == best["fingerprint"]:
+            text += "; that is fewer steps alone, to which the search added nothing"
+        elif fewer is not None and fewer["speedup"]:
             text += f"; fewer steps alone reach {fewer['speedup']:.1f} times"
         return text
     if closest is None:
