@@ -39,7 +39,7 @@ _ALL = (
         "usf",
         usf.propose,
         "Liu et al. 2024, arXiv 2312.07243",
-        "levels, order, prediction and corrector of each step by evolution",
+        "levels, order, prediction and corrector of each step by evolution and a predictor",
     ),
     Strategy(
         "autodiffusion",

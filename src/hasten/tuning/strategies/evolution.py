@@ -3,17 +3,20 @@
     generation 0     given ones, and random ones up to the population's size
     each next        mutants of the best so far, crossings of two of them, random ones
 
-All that was ever tried may be a parent, so the best is never lost. Nothing is tried twice.
+All that was ever tried may be a parent, so the best is never lost. Nothing is tried twice. Where a
+genome can be described in numbers, more children are thought of than are tried, and a predictor
+fitted on all trials so far says which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, final
 
 import numpy as np
 
+from hasten.tuning.strategies.predictor import ranked
 from hasten.tuning.strategies.trial import Search, Trial
 
 G = TypeVar("G", bound=Hashable)
@@ -33,6 +36,7 @@ class Pace:
         mutants: Changed copies in a generation.
         crossings: Children of two in a generation.
         generations: After the first.
+        thoughts: Children thought of for each that is tried, where a species has features.
     """
 
     population: int
@@ -40,6 +44,7 @@ class Pace:
     mutants: int
     crossings: int
     generations: int
+    thoughts: int = 1
 
 
 @final
@@ -52,12 +57,15 @@ class Species(Generic[G]):
         draw: A random genome.
         mutate: A changed copy.
         cross: A child of two.
+        features: What a predictor sees of a genome, equally many numbers of each; None to try
+            children as they come.
     """
 
     express: Callable[[G], Trial | None]
     draw: Callable[[np.random.Generator], G]
     mutate: Callable[[G, np.random.Generator], G]
     cross: Callable[[G, G, np.random.Generator], G]
+    features: Callable[[G], Sequence[float]] | None = None
 
 
 def evolve(species: Species[G], first: Sequence[G], pace: Pace, rng: np.random.Generator) -> Search:
@@ -83,6 +91,15 @@ def evolve(species: Species[G], first: Sequence[G], pace: Pace, rng: np.random.G
                 found[genome] = trial
         return found
 
+    def children(make: Callable[[], G], wanted: int) -> Iterator[G]:
+        """Children without end; those that promise most among the first come first."""
+        if species.features is not None:
+            thought = [make() for _ in range(pace.thoughts * wanted)]
+            tried, asked = (np.array([*map(species.features, g)]) for g in (known, thought))
+            yield from (thought[k] for k in ranked(tried, np.array([*known.values()]), asked))
+        while True:
+            yield make()
+
     given = iter(first)
     some = fresh({}, lambda: next(given, None) or species.draw(rng), pace.population)
     for _ in range(pace.generations + 1):
@@ -98,7 +115,13 @@ def evolve(species: Species[G], first: Sequence[G], pace: Pace, rng: np.random.G
         def draw() -> G:
             return species.draw(rng)
 
-        children: dict[G, Trial] = {}
-        fresh(children, lambda: species.mutate(parent(), rng), pace.mutants)
-        fresh(children, lambda: species.cross(parent(), parent(), rng), pace.crossings)
-        some = fresh(children, draw, pace.population - len(children))
+        def mutant() -> G:
+            return species.mutate(parent(), rng)
+
+        def crossing() -> G:
+            return species.cross(parent(), parent(), rng)
+
+        some = {}
+        for make, wanted in ((mutant, pace.mutants), (crossing, pace.crossings)):
+            fresh(some, children(make, wanted).__next__, wanted)
+        fresh(some, draw, pace.population - len(some))
