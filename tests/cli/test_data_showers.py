@@ -119,3 +119,10 @@ def test_options_of_the_other_kind_are_refused(tmp_path: Path) -> None:
         "images have no valid part",
     )
     failed(hasten("data", "info", images, "--axes", "r-phi-z"), "--axes means nothing for images")
+
+
+def test_other_warnings_are_passed_on() -> None:
+    import warnings
+
+    with pytest.warns(RuntimeWarning, match="something else"), heard():
+        warnings.warn("something else", RuntimeWarning, stacklevel=1)

@@ -30,6 +30,8 @@ LAYERS = "layers"
 
 Load = Callable[[Path], Model]
 
+_FIND = "hasten plan find writes what is read here; without the file the card's solver is used"
+
 
 def read_codec(facts: Any, folder: Path, load: Load) -> Codec:
     """The codec a card states.
@@ -208,8 +210,6 @@ def _rows(path: Path) -> Plan:
         )
     return plan
 
-
-_FIND = "hasten plan find writes what is read here; without the file the card's solver is used"
 
 _READERS: dict[str, Callable[[Mapping[str, Any], Path, Load], Codec]] = {
     "identity": lambda _table, _folder, _load: Identity(),

@@ -56,7 +56,7 @@ class Guarded(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; turn failures into words and an exit code."""
         try:
-            with _heard():
+            with heard():
                 return super().invoke(ctx)
         except HastenError as error:
             complain(error.what, error.where, error.hint)
@@ -92,7 +92,7 @@ class Guarded(TyperGroup):
 
 
 @contextmanager
-def _heard() -> Iterator[None]:
+def heard() -> Iterator[None]:
     """Our own warnings are said as hasten says things; others take their way."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", HastenWarning)
