@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from data.showers import small
+from hasten.cli.talk import heard
 from hasten.data.showers import load_showers
 from test_cli import failed, hasten
 

@@ -23,7 +23,7 @@ STEPS = 18
 """Of Heun's method, by which the model is sampled for this: 35 evaluations."""
 BATCH = 50
 FIRST_SEED = 1 << 40
-"""Seeds that no search and no verdict draws from."""
+"""Far from seeds that people give; the chance that a search or a verdict draws these is nil."""
 
 
 def calibrate(
