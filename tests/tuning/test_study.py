@@ -96,6 +96,15 @@ def test_a_baseline_that_draws_noise_is_judged_but_has_no_path(tmp_path: Path) -
     assert not re.search(r"\bnan\b", page)
 
 
+def test_where_the_search_added_nothing_one_recipe_has_one_timing(tmp_path: Path) -> None:
+    facts = study(tmp_path / "run", trials=0).facts
+    best, fewer = facts["best"], facts["fewer_steps"]
+    assert best["fingerprint"] == fewer["fingerprint"]
+    assert best["pairs"] == fewer["pairs"]
+    assert best["speedup"] == fewer["speedup"]
+    assert facts["best_over_fewer_steps"] is None
+
+
 def test_no_time_for_a_candidate_is_no_reason_to_claim_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

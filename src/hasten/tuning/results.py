@@ -172,14 +172,16 @@ class Results:
         ):
             best = fewer
         over = None
-        if fewer is not None:
-            fewer = timed(fewer, self._compare(self.baseline, fewer))
-            fewer["recipe_file"] = "fewer_steps.toml"
         if best is not None:
-            best = timed(best, self._compare(self.baseline, best))
-            best["recipe_file"] = "best.toml"
+            # the search may have added nothing: one recipe, and one timing
+            found = {arm["fingerprint"]: arm for arm in (fewer, best) if arm is not None}
+            ratios = {key: self._compare(self.baseline, arm) for key, arm in found.items()}
+            best = timed(best, ratios[best["fingerprint"]]) | {"recipe_file": "best.toml"}
+            if fewer is not None:
+                fewer = timed(fewer, ratios[fewer["fingerprint"]])
+                fewer["recipe_file"] = "fewer_steps.toml"
             in_seconds(self.baseline, [arm for arm in (fewer, best) if arm is not None])
-            if fewer is not None and fewer["fingerprint"] != best["fingerprint"]:
+            if fewer is not None and len(found) > 1:
                 over = interval(self._compare(fewer, best))
         self.baseline |= {"speedup": 1.0, "recipe_file": "baseline.toml"}
         closest = None if best is not None else _closest(self.finalists)
