@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from typer.testing import CliRunner
 
 from hasten import cli
 from hasten.adapters.card import load_bundle
 from hasten.adapters.cells import Cells
 from hasten.adapters.showers import LayerEnergies, Showers, layer_sums
+from hasten.core.model import Model
+from hasten.core.plan import Plan
 from hasten.data.geometry import SIW
 from hasten.data.showers import Showers as Data
 from hasten.data.showers import load_showers, save_showers
@@ -19,6 +25,7 @@ from hasten.errors import DataError, ModelError, RunError
 from hasten.loading import load
 from hasten.solvers import stock_plan
 from hasten.solvers.loop import sample
+from hasten.train import calibrate as calibrating
 from hasten.train.run import train_config
 from hasten.train.showers import cell_codec, cell_source
 
@@ -248,12 +255,18 @@ def test_a_training_that_has_no_model_yet_names_none(place: Path) -> None:
     assert done.stdout.strip() == str(place / "run" / "model")
 
 
-def test_a_trained_model_is_calibrated_from_the_command_line(place: Path) -> None:
+def showers_to_calibrate_with(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     rng = np.random.default_rng(0)
     incident = np.exp(rng.uniform(np.log(1e3), np.log(1e4), 900)).astype(np.float32)
     cells = rng.dirichlet(np.full(SIW.cells, 0.02), 900) * incident[:, None]
     cells[cells < SIW.threshold] = 0
-    save_showers(place / "more.h5", Data(incident, cells.astype(np.float32), SIW, "made up"))
+    cells = cells.astype(np.float32)
+    save_showers(path, Data(incident, cells, SIW, "made up"))
+    return incident, cells
+
+
+def test_a_trained_model_is_calibrated_from_the_command_line(place: Path) -> None:
+    incident, cells = showers_to_calibrate_with(place / "more.h5")
     folder = place / "run" / "model"
     train_config(place / "cells.toml", place / "more.h5", place / "run")
     words = ["calibrate", str(folder), "--data", str(place / "more.h5"), "-n", "500"]
@@ -269,3 +282,32 @@ def test_a_trained_model_is_calibrated_from_the_command_line(place: Path) -> Non
     made = torch.cat([sample(model, plan, [i], energies[i : i + 1]) for i in range(100)])
     hits, true = float((made > 0).float().mean()), float((cells[:100] > 0).mean())
     assert hits == pytest.approx(true, rel=0.2)  # a net of no use, and yet as many hits
+
+
+def test_a_calibration_that_was_stopped_goes_on(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    showers_to_calibrate_with(place / "more.h5")
+    train_config(place / "cells.toml", place / "more.h5", place / "run")
+    folder = place / "run" / "model"
+    whole = shutil.copytree(folder, place / "whole")
+
+    def stop(done: int, _total: int) -> None:
+        if done == 250:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        calibrating.calibrate(folder, place / "more.h5", 500, stop)
+    sampled = list[int]()
+
+    def counted(model: Model, plan: Plan, seeds: Sequence[int], cond: Tensor) -> Tensor:
+        sampled.append(len(seeds))
+        return sample(model, plan, seeds, cond)
+
+    monkeypatch.setattr(calibrating, "sample", counted)
+    codec = calibrating.calibrate(folder, place / "more.h5", 500).codec
+    assert sum(sampled) == 250
+    again = calibrating.calibrate(whole, place / "more.h5", 500).codec
+    assert repr(codec) == repr(again)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}
+    assert not (folder / calibrating.SAMPLED).exists()

@@ -22,6 +22,7 @@ def calibrate(
 
     The model in FOLDER is sampled as exactly as may be, which takes minutes; what it makes of each
     ring is then mapped to what true showers have there. The map is part of the model from then on.
+    Stopped, the same command goes on with it.
     """
     import torch
 
@@ -29,6 +30,7 @@ def calibrate(
 
     if threads:
         torch.set_num_threads(threads)
-    with talk.progress("sampling") as advance:
+    again = f"hasten calibrate {model} --data {data} -n {n}"
+    with talk.resumable(again), talk.progress("sampling") as advance:
         put_right(model, data, n, progress=lambda done, total: advance(done, total))
     typer.echo(str(model))

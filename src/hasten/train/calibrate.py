@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from hasten.adapters.card import load_bundle, save_bundle
 from hasten.adapters.showers import Showers
+from hasten.adapters.weights import read_tensors
+from hasten.core.fingerprint import fingerprint
 from hasten.core.model import Identity, Model
 from hasten.data.showers import Showers as Data
 from hasten.data.showers import load_showers
 from hasten.errors import ModelError
+from hasten.files import atomic_write_bytes
 from hasten.models.calibration import Calibration
 from hasten.solvers import stock_plan
 from hasten.solvers.loop import sample
@@ -24,12 +29,16 @@ STEPS = 18
 BATCH = 50
 FIRST_SEED = 1 << 40
 """Far from seeds that people give; the chance that a search or a verdict draws these is nil."""
+SAMPLED = "calibrating"
+"""Folder in the model's in which finished batches lie until the end, so that none is lost."""
 
 
 def calibrate(
     folder: Path, data: Path, count: int, progress: Callable[[int, int], None] | None = None
 ) -> Model:
     """Sample a shower model as exactly as may be, and write into its folder what sets it right.
+
+    Stopped and called again, it goes on after the last batch that was finished.
 
     Args:
         folder: Of a model as ``hasten train`` writes it; a calibration it has is replaced.
@@ -53,33 +62,46 @@ def calibrate(
         )
     showers = load_showers(data, geometry=codec.geometry, split="train")
     incident = torch.from_numpy(showers.energies)
-    made, unit = _numbers(model, codec, incident[:count], progress)
+    made, unit = _numbers(model, codec, incident[:count], folder / SAMPLED, progress)
     fitted = Calibration.fit(made, unit, *_true(codec, showers))
     changed = model.replace(codec=dataclasses.replace(codec, calibration=fitted))
     kept = {k: model.card[k] for k in ("about", "reference", "judge") if k in model.card}
     training = {**model.card.get("training", {}), "calibrated": count}
     save_bundle(folder, changed, model.card["net"], {**kept, "training": training})
+    shutil.rmtree(folder / SAMPLED)
     return load_bundle(folder)
 
 
 def _numbers(
-    model: Model, codec: Showers, incident: Tensor, progress: Callable[[int, int], None] | None
+    model: Model,
+    codec: Showers,
+    incident: Tensor,
+    folder: Path,
+    progress: Callable[[int, int], None] | None,
 ) -> tuple[Tensor, Tensor]:
     """The model's numbers of cells and the unit energies, as the codec would get them."""
     bare = model.replace(codec=Identity(), energies=None)
-    plan = stock_plan(model.process, "heun", "karras", STEPS)
-    numbers, units = [], []
+    weights = [each.card["weights"] for each in (model, codec.layers)]
+    parts = []
     for first in range(0, len(incident), BATCH):
         some = incident[first : first + BATCH]
-        seeds = range(FIRST_SEED + first, FIRST_SEED + first + len(some))
-        told = codec.encode(some, seeds)
-        assert told is not None
-        made = sample(bare, plan, seeds, told)
-        numbers.append((made * codec.spread + codec.centre).half())
-        units.append(told[:, 0])
+        name = fingerprint([weights, repr(codec), first, some.tolist()])
+        path = folder / f"{name}.safetensors"
+        if not path.is_file():
+            atomic_write_bytes(path, save(_batch(bare, codec, some, FIRST_SEED + first)))
+        parts.append(read_tensors(path)[0])
         if progress is not None:
             progress(first + len(some), len(incident))
-    return torch.cat(numbers), torch.cat(units)
+    return torch.cat([part["numbers"] for part in parts]), torch.cat([p["unit"] for p in parts])
+
+
+def _batch(bare: Model, codec: Showers, incident: Tensor, seed: int) -> dict[str, Tensor]:
+    plan = stock_plan(bare.process, "heun", "karras", STEPS)
+    seeds = range(seed, seed + len(incident))
+    told = codec.encode(incident, seeds)
+    assert told is not None
+    numbers = sample(bare, plan, seeds, told) * codec.spread + codec.centre
+    return {"numbers": numbers.half(), "unit": told[:, 0].contiguous()}
 
 
 def _true(codec: Showers, showers: Data) -> tuple[Tensor, Tensor]:
