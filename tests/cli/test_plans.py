@@ -47,7 +47,7 @@ def short(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["", "show", "diff", "plot"])
+@pytest.mark.parametrize("command", ["", "adaptive", "diff", "find", "plot", "show"])
 def test_every_command_has_help(command: str) -> None:
     result = plan(*command.split(), "--help")
     assert result.exit_code == talk.OK
