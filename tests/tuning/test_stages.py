@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from calo import shower_model
+from hasten.core.model import Model
 from hasten.errors import BudgetError, ModelError
 from hasten.loading import load
 from hasten.models.mixture import mixture_model
@@ -107,6 +110,30 @@ def test_the_search_sees_other_real_samples_than_the_verdicts() -> None:
     assert "train" in bundled.scout.data
     assert "test" in bundled.reference.data
     assert bundled.scout.metric == bundled.reference.metric
+
+
+@pytest.mark.parametrize(
+    ("model", "judge", "says"),
+    [
+        (
+            lambda: load("fashion-uvit"),
+            "calo-geant4",
+            "looks at showers, and fashion-uvit makes none",
+        ),
+        (
+            lambda: load("calo-geant4"),
+            "fashion-judge",
+            "looks at images, and calo-geant4 makes none",
+        ),
+        (shower_model, "calo-geant4", "knows showers in siw, and .* makes them in small"),
+    ],
+)
+@pytest.mark.parametrize("reference", [None, "never-read.h5"])
+def test_a_judge_of_other_things_is_refused(
+    model: Callable[[], Model], judge: str, says: str, reference: str | None
+) -> None:
+    with pytest.raises(ModelError, match=says):
+        settle(model(), judge, reference, nothing)
 
 
 def test_a_judge_is_found_by_name_or_folder_or_refused() -> None:

@@ -174,8 +174,9 @@ def settle(
         DataError: If the data are unsuitable.
     """
     folder = find_judge(model, judge)
-    if folder is not None and reference is None:
-        return _published(folder)
+    judging = None if folder is None else _suitable(model, folder)
+    if folder is not None and judging is not None and reference is None:
+        return _published(folder, judging)
     against = "data"
     if reference is None:
         samples, cond = own()
@@ -191,7 +192,7 @@ def settle(
         real = Real(reference, None, f"given samples, {len(reference):,}")
     else:
         real = real_samples(model, reference)
-    features = _fitted(model, real) if folder is None else _features(folder)
+    features = judging or _fitted(model, real)
     order = torch.from_numpy(scattered(len(real.samples)))
     if not split or len(real.samples) < ENOUGH:
         found = _reference(model, features, real)
@@ -220,14 +221,14 @@ def _fitted(model: Model, real: Real) -> Features:
     return default_features(real.samples)
 
 
-def _published(folder: Path) -> Standard:
+def _published(folder: Path, features: Features) -> Standard:
     """What a judge's folder holds: test data judge, training data guide the search."""
     found, search = Reference.load(folder / STATISTICS), folder / SEARCHED
     scout = Reference.load(search) if search.is_file() else found
     held = read_tensors(folder / SEEN)[0] if (folder / SEEN).is_file() else {}
     # a judge made by an earlier version has no means
     seen, means = (held[key].float() if key in held else None for key in ("seen", "means"))
-    return _standard(_features(folder), found, scout, "data", seen, means)
+    return _standard(features, found, scout, "data", seen, means)
 
 
 def _standard(
@@ -241,6 +242,24 @@ def _standard(
     # the margin's floor is one number, on the search's seeds and on the final ones
     scout = dataclasses.replace(scout, just_visible=found.just_visible)
     return Standard(features, found, scout, against, seen, means)
+
+
+def _suitable(model: Model, folder: Path) -> Features:
+    """What a judge looks at, if the model makes such."""
+    features = _features(folder)
+    hint = "hasten data judge makes one of showers of your own; without --judge the card's is taken"
+    showers = isinstance(features, ShowerFeatures)
+    if showers != (model.kind == "shower"):
+        what = f"this judge looks at {'showers' if showers else 'images'}"
+        raise ModelError(f"{what}, and {model.name} makes none", where=str(folder), hint=hint)
+    if isinstance(features, ShowerFeatures) and features.geometry != geometry_of(model):
+        names = features.geometry.name, geometry_of(model).name
+        raise ModelError(
+            f"this judge knows showers in {names[0]}, and {model.name} makes them in {names[1]}",
+            where=str(folder),
+            hint=hint,
+        )
+    return features
 
 
 def _features(folder: Path) -> Features:
