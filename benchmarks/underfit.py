@@ -44,9 +44,9 @@ HERE = Path(__file__).parent
 CONFIGS, PAGE = HERE.parent / "configs", HERE.parent / "docs" / "underfit.md"
 SMALL = {
     "net": {"width": 64, "depth": 3},
-    "train": {"samples": 240_000, "cooldown": 0.4, "rate": 2e-3},
+    "train": {"samples": 128_000, "cooldown": 0.4, "rate": 2e-3},
 }
-LAYERS = {"train": {"samples": 1_300_000}}
+LAYERS = {"train": {"samples": 640_000}}
 ALONE = {"codec": {"name": "cells", "scale": "logit"}}
 IMAGES = {"train": {"noise": [-1.2, 1.2]}}
 TALK = {**ALONE, "prediction": {"sigma_data": 0.5}}
