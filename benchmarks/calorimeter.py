@@ -39,7 +39,7 @@ from hasten.tuning.journal import Journal
 from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.standard import shower_features
-from physics_table import HEAD, cells, write
+from physics_table import HEAD, brief, cells, write
 
 DOCS = Path(__file__).parent.parent / "docs"
 SOLVERS = ("euler", "heun", "lms3", "dpmpp_2m")
@@ -97,7 +97,7 @@ def run(given: argparse.Namespace) -> None:
         judged = partial(judge, model, recipe, count, real, true, features)
         row = {"recipe": recipe.label, "fingerprint": key, "n": count}
         row["evaluations"] = recipe.resolve(model.process).nfe
-        row["physics"] = journal.remember(f"{key}/{count}", judged)
+        row["physics"] = brief(journal.remember(f"{key}/{count}", judged))
         rows.append(row)
     print("times: nothing else should run", file=sys.stderr, flush=True)
     for row, (recipe, _) in zip(rows, entrants, strict=True):

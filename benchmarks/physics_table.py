@@ -25,6 +25,18 @@ def cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def brief(physics: Mapping[str, Any]) -> dict[str, Any]:
+    """`Physics.to_dict` without the separations of single layers, which are most of it."""
+    found = dict(physics)
+    for name in ("judged", "floor"):
+        apart = {
+            key: {fact: value for fact, value in each.items() if fact != "parts"}
+            for key, each in physics[name]["separations"].items()
+        }
+        found[name] = {**physics[name], "separations": apart}
+    return found
+
+
 def interval(m: Mapping[str, Any] | None, form: str) -> str:
     """A figure with its interval."""
     return "" if m is None else f"{m['value']:{form}} [{m['low']:{form}}, {m['high']:{form}}]"

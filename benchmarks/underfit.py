@@ -38,7 +38,7 @@ from hasten.train.run import train_config
 from hasten.tuning.folder import versions
 from hasten.tuning.journal import Journal
 from hasten.tuning.judging import model_fingerprint
-from physics_table import HEAD, cells, write
+from physics_table import HEAD, brief, cells, write
 
 HERE = Path(__file__).parent
 CONFIGS, PAGE = HERE.parent / "configs", HERE.parent / "docs" / "underfit.md"
@@ -136,10 +136,8 @@ def judge(given: argparse.Namespace) -> None:
         model = hasten.load(given.work / name / "model")
         say(name)
         key = f"{model_fingerprint(model)}/{SAMPLER.fingerprint()}/{known_by(given.true)}"
-        rows[name] = {
-            "what": VARIANTS[name][0],
-            **journal.remember(key, Judging(model, given.true)),
-        }
+        found = journal.remember(key, Judging(model, given.true))
+        rows[name] = {"what": VARIANTS[name][0], **found, "physics": brief(found["physics"])}
     facts = {"sampler": SAMPLER.label, "true": given.true.name, "rows": rows, **versions()}
     atomic_write_text(given.out, json.dumps(facts, indent=1) + "\n")
 
