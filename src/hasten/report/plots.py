@@ -343,11 +343,12 @@ def _limit(story: Story) -> float:
 
 
 def _ratio_range(arms: Sequence[Arm], limit: float) -> tuple[float, float]:
-    """A range that shows the margin well; what lies far above is drawn at the upper edge."""
+    """A range that shows the margin well and every mark but those far above, which get its edge."""
     values = [v for arm in arms for v in (arm.ratio.value, arm.ratio.low, arm.ratio.high)]
     values = [v for v in values if math.isfinite(v)]
     room = limit - 1
-    low = max(min(*values, 1.0) - 0.5 * room, 1 - 4 * room)
+    lowest = min((arm.ratio.value for arm in arms), default=1.0)
+    low = max(min(*values, 1.0) - 0.5 * room, min(1 - 4 * room, lowest - room))
     high = min(max(*values, limit) + 0.6 * room, limit + 3 * room)
     return low, high
 
