@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
+from matplotlib.ticker import LogLocator, NullFormatter
 
 import hasten
 from hasten.adapters.codecs import geometry_of
@@ -174,35 +176,69 @@ def page(given: argparse.Namespace) -> None:
         rows = []
         for row in every:
             told = [row["recipe"], f"{row['evaluations']}", f"{row['n']:,}"]
-            rows.append([*told, *times(row, every[0], every), *cells(row["physics"]["judged"])])
+            spent = [milliseconds(row, every, size) for size in PAIRS]
+            form = ",.0f" if spent[0] and spent[0] > 100 else ".1f"
+            told += ["" if each is None else f"{each:{form}}" for each in spent]
+            rows.append([*told, *cells(row["physics"]["judged"])])
         rows.append(["*true showers*", "", f"{first['n']:,}", "", "", *cells(first["floor"])])
         below = f"Against {first['m']:,} showers of {facts['reference']}; one thread."
         write(DOCS / "fastsim.md", facts["model"], head, rows, below)
     draw(found, DOCS / "fastsim.png")
 
 
-def times(row: dict[str, Any], base: dict[str, Any], every: list[dict[str, Any]]) -> list[str]:
-    """Milliseconds a shower at every size of batch."""
-    found = []
-    for name in (f"time_{size}" for size in PAIRS):
-        paired = [each[name]["seconds_a"] for each in every if name in each]
-        own = [row[name]["seconds_b"]] if name in row else paired[:1] if row is base else []
-        found += [f"{1000 * each['value']:.3g}" for each in own] or [""]
-    return found
+def milliseconds(row: dict[str, Any], rows: list[dict[str, Any]], size: int) -> float | None:
+    """Of a shower in batches of a size; None if that was not timed.
+
+    Every plan was timed in pairs with the base, at another moment of the machine. What such pairs
+    know is a ratio; so the base has the median of all its readings, and a plan that over its ratio.
+    """
+    pairs = [each[f"time_{size}"] for each in rows if f"time_{size}" in each]
+    base = 1000 * float(
+        np.median([second for pair in pairs for second in pair["seconds_a"]["raw"]])
+    )
+    if row is rows[0]:
+        return base
+    return base / row[f"time_{size}"]["ratio"]["value"] if f"time_{size}" in row else None
 
 
 def draw(found: list[dict[str, Any]], path: Path) -> None:
     """Distance against time, a panel a model."""
     figure, panels = plt.subplots(
-        1, len(found), figsize=(5 * len(found), 4), sharey=True, squeeze=False, layout="constrained"
+        1,
+        len(found),
+        figsize=(7.5 * len(found), 4),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
     for panel, facts in zip(panels[0], found, strict=True):
-        for row in facts["rows"]:
-            far, x = row["physics"]["judged"]["distance"], row["time_1"]["seconds_b"]["value"]
+        rows = facts["rows"]
+        for row in rows:
+            far, x = row["physics"]["judged"]["distance"], milliseconds(row, rows, 1)
             reach = [[far["value"] - far["low"]], [far["high"] - far["value"]]]
-            panel.errorbar(1000 * x, far["value"], yerr=reach, marker="o", capsize=3)
-            panel.annotate(row["recipe"], (1000 * x, far["value"]), fontsize=8)
-        panel.set(xscale="log", xlabel="ms a shower, batch 1, one thread", title=facts["model"])
+            # a colour a solver, a square for many steps, a star for what was searched
+            solver = row["recipe"].split()[0]
+            known = solver in SOLVERS
+            colour = f"C{SOLVERS.index(solver)}" if known else "black"
+            marker = "*" if not known else "s" if row["evaluations"] >= LONG else "o"
+            panel.errorbar(
+                x,
+                far["value"],
+                yerr=reach,
+                fmt=marker,
+                color=colour,
+                markersize=7,
+                capsize=3,
+                label=row["recipe"],
+            )
+        panel.set(xscale="log", yscale="log", title=facts["model"])
+        panel.set_xlabel("ms a shower, batch 1, one thread")
+        panel.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
+        panel.spines[["top", "right"]].set_visible(False)
     panels[0][0].set_ylabel("distance in shower features")
     with atomic(path) as file:
         figure.savefig(file, format="png", dpi=120)
