@@ -4,14 +4,15 @@ A sampler of thousands of numbers at once blurs what is sharp in the spread of e
 peak of one particle, and the gap below the weakest reading. The spread of one number is easily put
 right by a monotone map, ``T(x) = Q(F(x))`` with F the distribution function of what a model makes
 and Q the quantiles of true showers. It moves cells that are a little too weak up and others down,
-and leaves their order, so what goes together in a shower still does.
+and leaves their order in a ring, so what goes together in a shower still does.
 
-There is a map for every ring and for some energies, as spreads differ between them; for energies in
-between the maps are mixed.
+There is a map for every ring, some depths and some energies, as spreads differ between them; for
+layers and energies in between the maps are mixed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self, final
 
@@ -23,8 +24,12 @@ from torch import Tensor
 from hasten.core.fingerprint import fingerprint
 from hasten.errors import BudgetError
 
-LEVELS, ENERGIES = 256, 4
-"""Numbers and energies at which the maps are fixed."""
+LEVELS, ENERGIES, DEPTHS = 256, 4, 6
+"""Numbers, energies and depths at which the maps are fixed."""
+REACH = 0.75
+"""Showers and layers so near, in distances of two energies or depths, are taken for one of them."""
+LEAST = 100
+"""Showers an energy must have on either side."""
 SURE = 50
 """Numbers of a model that must lie above a level for the map there to be believed."""
 
@@ -36,8 +41,9 @@ class Calibration:
 
     Attributes:
         high: Number at the last level; the first is at 0. Above, the last shift is kept.
-        table: What the levels become [energies, rings, levels]; energies evenly from the least of
-            the training to the greatest in the logarithm.
+        table: What the levels become [depths, energies, rings, levels]; depths evenly from the
+            first layer to the last, energies from the least of the training to the greatest in
+            the logarithm.
     """
 
     high: float
@@ -45,24 +51,33 @@ class Calibration:
 
     def __call__(self, numbers: Tensor, unit: Tensor) -> Tensor:
         """Numbers [B, layers, sectors, rings] put right, for unit energies [B]."""
-        energies, rings, levels = self.table.shape
+        depths, energies, rings, levels = self.table.shape
         table = self.table.to(numbers).flatten()
+        device, layers = numbers.device, numbers.shape[1]
         at = (numbers * ((levels - 1) / self.high)).clamp(0, levels - 1)
         below = at.floor().clamp(max=levels - 2)
-        ring = torch.arange(rings, device=numbers.device) * levels
-        place = ((unit + 1) * ((energies - 1) / 2)).clamp(0, energies - 1).reshape(-1, 1, 1, 1)
-        knot = place.floor().clamp(max=energies - 2)
-        index = below.long() + ring + knot.long() * (rings * levels)
-        lower, upper = (
-            torch.lerp(table[index + shift], table[index + shift + 1], at - below)
-            for shift in (0, rings * levels)
+        energy, hot = _between(((unit + 1) / 2).reshape(-1, 1, 1, 1), energies)
+        depth, deep = _between(
+            torch.linspace(0, 1, layers, device=device).reshape(-1, 1, 1), depths
         )
-        found = torch.lerp(lower, upper, (place - knot).expand_as(lower))
+        ring = torch.arange(rings, device=device)
+        index = ((depth * energies + energy) * rings + ring) * levels + below.long()
+        hotter = rings * levels
+        deeper = energies * hotter if depths > 1 else 0
+
+        def corner(shift: int) -> Tensor:
+            return torch.lerp(table[index + shift], table[index + shift + 1], at - below)
+
+        above, beneath = (
+            torch.lerp(corner(shift), corner(shift + hotter), hot.expand_as(at))
+            for shift in (0, deeper)
+        )
+        found = torch.lerp(above, beneath, deep.expand_as(at))
         return found + (numbers - self.high).clamp(min=0)
 
     def __repr__(self) -> str:
         """By its contents: fingerprints of models are made of it."""
-        return f"Calibration({fingerprint([self.high, self.table.flatten().tolist()])})"
+        return f"Calibration({fingerprint([self.high, self.table.tolist()])})"
 
     @classmethod
     def fit(cls, made: Tensor, made_unit: Tensor, true: Tensor, true_unit: Tensor) -> Self:
@@ -77,22 +92,40 @@ class Calibration:
         Raises:
             BudgetError: If an energy has fewer than 100 showers on either side.
         """
-        high = float(true.max())
+        high, layers = float(true.max()), made.shape[1]
         levels = np.linspace(0, high, LEVELS)
-        knots, reach = np.linspace(-1, 1, ENERGIES), 2 / (ENERGIES - 1)
+        deep = list(_near(torch.linspace(-1, 1, layers), min(DEPTHS, layers)))
         rows = []
-        for knot in knots:
-            near = [(unit - knot).abs() <= 0.75 * reach for unit in (made_unit, true_unit)]
-            if min(int(some.sum()) for some in near) < 100:
+        for ours, theirs in zip(
+            _near(made_unit, ENERGIES), _near(true_unit, ENERGIES), strict=True
+        ):
+            if min(int(ours.sum()), int(theirs.sum())) < LEAST:
                 raise BudgetError("too few showers to calibrate with", hint="give some thousands")
-            sides = [part[some] for part, some in zip((made, true), near, strict=True)]
-            rows.append(
-                [
-                    _mapped(levels, *(side[..., ring].flatten().double().numpy() for side in sides))
-                    for ring in range(made.shape[-1])
-                ]
-            )
-        return cls(high, torch.from_numpy(np.array(rows)).float())
+            sides = made[ours], true[theirs]
+            rows.append([_rings(levels, *(side[:, some] for side in sides)) for some in deep])
+        table = torch.from_numpy(np.array(rows)).float().transpose(0, 1).contiguous()
+        return cls(high, table)
+
+
+def _between(share: Tensor, knots: int) -> tuple[Tensor, Tensor]:
+    """The knot before a place from 0 to 1, and how far it is from there to the next."""
+    place = (share * (knots - 1)).clamp(0, knots - 1)
+    knot = place.floor().clamp(max=max(knots - 2, 0))
+    return knot.long(), place - knot
+
+
+def _near(places: Tensor, knots: int) -> Iterator[Tensor]:
+    """For every one of some knots evenly from -1 to 1: which places count for it."""
+    distance = 2 / max(knots - 1, 1)
+    return ((places - knot).abs() <= REACH * distance for knot in torch.linspace(-1, 1, knots))
+
+
+def _rings(levels: NDArray[np.float64], made: Tensor, true: Tensor) -> list[NDArray[np.float64]]:
+    """The map of every ring, from showers of like energies and layers of like depths."""
+    return [
+        _mapped(levels, *(side[..., ring].flatten().double().numpy() for side in (made, true)))
+        for ring in range(made.shape[-1])
+    ]
 
 
 def _mapped(
