@@ -94,7 +94,7 @@ class Combination:
     """An affine combination of what a run has at hand.
 
     Attributes:
-        start: Coefficient of the starting point.
+        start: Coefficient of the starting point, which is noise at the level of row 0.
         outputs: Coefficients of the x0-outputs of earlier rows, by row; absent ones are zero.
         noise: Coefficients of normal tensors, by Brownian interval.
     """

@@ -9,6 +9,7 @@ the outputs still to come and the noise. Each question it asks the symbolic deno
 # ruff: noqa: N806 (the papers' letters)
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, final
@@ -239,12 +240,25 @@ def build(
 
     run = Run[Vector]([*levels.tolist(), 0.0], denoise, table.noise, breaks)
     result = table.combination(run.steps(solver.step, Vector(np.ones(1))))
+    # the start of a plan is as noisy as row 0, that of a solver as the first level; they differ if
+    # noise is added before the net is first asked
+    share = levels[0] / table.asked[0][0]
     rows = tuple(
-        Row(sigma, asked, step, slot=r - context.index(step), guidance=weight(step, sigma))
+        Row(
+            sigma,
+            _scaled(asked, share),
+            step,
+            slot=r - context.index(step),
+            guidance=weight(step, sigma),
+        )
         for r, ((sigma, asked), step) in enumerate(zip(table.asked, context, strict=True))
     )
-    plan = Plan(rows, result, label)
+    plan = Plan(rows, _scaled(result, share), label)
     return plan if reuse is None else plan.with_reuse(reuse)
+
+
+def _scaled(combination: Combination, share: float) -> Combination:
+    return dataclasses.replace(combination, start=float(combination.start * share))
 
 
 def _weights(
