@@ -262,7 +262,7 @@ def _ratio_of_plan(plan: Plan) -> float:
         return weights + sum((weight * outputs[k] for k, weight in c.outputs), 0.0)
 
     for row in plan.rows:
-        outputs.append(STD**2 / (STD**2 + row.sigma**2) * combined(row.input))
+        outputs += [STD**2 / (STD**2 + row.sigma**2) * combined(row.input)]
     weights = combined(plan.result)
     kicks = weights[1:]
     variance = kicks @ _correlation([(n.high, n.low) for n in noises]) @ kicks

@@ -19,7 +19,7 @@ from hasten.solvers.adaptive import Pilot, adaptive_plan, pilot
 from hasten.solvers.build import Evaluation, Run, Solver, Vector, build
 from hasten.solvers.deis import deis_t
 from hasten.solvers.exponential import dpm_2m, dpmpp_2m, dpmpp_3m, exponential
-from hasten.solvers.grids import GRIDS, Grid, explicit
+from hasten.solvers.grids import GRIDS, Grid, check_steps, explicit
 from hasten.solvers.loop import run, sample
 from hasten.solvers.multistep import ipndm, ipndm_v, lms
 from hasten.solvers.noise import Brownian, start_noise
@@ -122,7 +122,7 @@ def stock_plan(
         raise PlanError(f"unknown grid {grid!r}", hint=f"known: {', '.join(GRIDS)}")
     return build(
         SOLVERS[solver],
-        GRIDS[grid](process, steps),
+        GRIDS[grid](process, check_steps(steps)),
         reuse=reuse,
         guidance=guidance,
         label=f"{solver} {grid} {steps}",

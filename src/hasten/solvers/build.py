@@ -311,6 +311,8 @@ def check_levels(sigmas: Sequence[float] | NDArray[np.float64]) -> NDArray[np.fl
         raise PlanError(
             "noise levels must descend strictly",
             where=f"steps {i} and {i + 1}: sigma = {levels[i]:.6g}, {levels[i + 1]:.6g}",
-            hint="use fewer steps or another grid",
+            hint="use fewer steps or another grid"
+            if levels[i] == levels[i + 1]
+            else "list them from the noisiest down, without the final 0",
         )
     return levels

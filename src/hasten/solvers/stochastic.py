@@ -19,7 +19,6 @@ from hasten.solvers.build import Evaluation, Run, Solver, V
 from hasten.solvers.exponential import ahead, check_order, exact, latest, published
 from hasten.solvers.one_step import heun_from
 
-
 LIFT = math.sqrt(2)
 """Churn makes a level at most so many times as noisy: no more noise is added than there is."""
 
