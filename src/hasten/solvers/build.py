@@ -145,7 +145,7 @@ class Solver:
         name: Key in `hasten.solvers.SOLVERS`.
         step: The formula.
         evaluations: Evaluations of the net a step; the last steps may do with fewer.
-        order: Order of convergence on the ordinary differential equation.
+        order: Order of convergence on the ordinary differential equation, without ``lower_final``.
         paper: Where the formula is from.
         stochastic: Whether it draws noise on the way.
     """
