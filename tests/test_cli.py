@@ -127,6 +127,7 @@ def test_models_and_methods() -> None:
     }.items()
     assert "dpmpp_2m" in hasten("methods").stdout
     assert "deepcache-5" in hasten("methods").stdout
+    assert "without lower_final" in hasten("methods").stdout
     assert "mixture" in hasten("models").stdout
 
 

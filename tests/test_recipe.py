@@ -1,25 +1,27 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import tomllib
 from dataclasses import dataclass
 from typing import Self, final
 
+import numpy as np
 import pytest
 
 from hasten.core.edit import Edit
 from hasten.core.method import Aspect, Needs, Obstacle, Stage, Tactic
 from hasten.core.model import Classes, Model
 from hasten.core.plan import FULL, HOLD
-from hasten.core.process import EDM, VP
-from hasten.errors import RecipeError
+from hasten.core.process import EDM, VP, DiscreteVP, Flow, Process
+from hasten.errors import PlanError, RecipeError
 from hasten.loading import BUNDLED
 from hasten.methods import METHODS
 from hasten.methods.cache import Cache
 from hasten.models.mixture import mixture_model
 from hasten.recipe import PlanSpec, Recipe, conflicts
-from hasten.solvers import GRIDS, build, churn, stock_plan
+from hasten.solvers import GRIDS, SOLVERS, build, churn, stock_plan
 from hasten.solvers.options import OPTIONS, known_options
 
 SHORT = """
@@ -180,6 +182,8 @@ def test_the_fingerprint_sees_what_changes_samples_and_nothing_else() -> None:
     assert len({r.fingerprint() for r in (base, other, shorter)}) == 3
 
 
+TABLE = DiscreteVP.from_betas(np.linspace(1e-4, 0.02, 1000))
+
 WRONG = {
     "key": ("[plan]\nsolvr = 'heun'", "solvr", "did you mean 'solver'"),
     "solver": ("[plan]\nsolver = 'dpmpp2m'", "dpmpp2m", "did you mean 'dpmpp_2m'"),
@@ -187,6 +191,10 @@ WRONG = {
     "type": ("[plan]\nsteps = 'ten'", "ten", "a whole number"),
     "bool": ("[plan]\nsteps = true", "True", "a whole number"),
     "steps": ("[plan]\nsteps = 0", "0 steps", "at least 1"),
+    "absurd": ("[plan]\nsteps = 1001", "1001 steps", "at most 1000"),
+    "share": ("[plan]\nsolver = 'dpmpp_sde'\neta = 1.5", "eta = 1.5", "from 0 to 1"),
+    "window": ("[plan]\nsolver = 'edm'\nlow = 2.0\nhigh = 1.0", "low = 2, high = 1", "low <= high"),
+    "endless": ("[plan]\nsolver = 'edm'\nchurn = inf", "churn = inf", "churn < infinity"),
     "both": ("[plan]\ngrid = 'karras'\nsigmas = [2.0, 1.0]", "both", "leave out"),
     "eta": ("[plan]\nsolver = 'heun'\neta = 1.0", "eta", "ddim"),
     "option": ("[plan]\nsolver = 'edm'\nchrun = 1.0", "unknown key 'chrun'", "'churn'"),
@@ -280,3 +288,45 @@ def test_guidance_by_nothing_is_an_obstacle() -> None:
 def test_a_grid_the_process_does_not_have_is_an_obstacle() -> None:
     recipe = Recipe(PlanSpec("ddim", None, None, (1.0, 1.0)))
     assert "descend" in recipe.obstacles(mixture_model())[0].what
+    (turned,) = Recipe(PlanSpec("ddim", None, None, (0.4, 3.0, 80.0))).obstacles(mixture_model())
+    assert "from the noisiest down" in turned.hint
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "row", "others"),
+    [((5000.0, 30.0, 1.0), 0, ""), ((80.0, 30.0, 1e-5), 2, ""), ((99.0, 30.0, 0.009), 0, "1 more")],
+)
+def test_levels_the_net_was_not_trained_at_are_an_obstacle(
+    sigmas: tuple[float, ...], row: int, others: str
+) -> None:
+    model = mixture_model(VP())  # from .01 to 80
+    (obstacle,) = Recipe(PlanSpec("ddim", None, None, sigmas)).obstacles(model)
+    assert f"sigma = {sigmas[row]:g}" in obstacle.what
+    assert others in obstacle.what
+    assert obstacle.where == f"[plan] row {row}"
+    assert "between 0.01 and 80" in obstacle.hint
+
+
+@pytest.mark.parametrize("process", [EDM(), VP(), Flow(), TABLE], ids=lambda p: type(p).__name__)
+def test_stock_plans_stay_where_the_net_was_trained(process: Process) -> None:
+    """Two of a grid's ends are rounded; noise may lift a level, but only as far as churn does."""
+    model = mixture_model(process)
+    for solver, grid in itertools.product(SOLVERS, GRIDS):
+        try:
+            recipe = Recipe(stock_plan(process, solver, grid, 10))
+        except PlanError:
+            continue  # the list begins too high, or two levels are one in the table
+        assert recipe.obstacles(model) == []
+    lifted = stock_plan(EDM(), "edm", "karras", 9)
+    narrow = mixture_model(EDM(0.002, 79.0))
+    assert "row 0" in Recipe(lifted).obstacles(narrow)[0].where
+
+
+def test_what_is_wrong_in_the_rows_is_said_once_with_the_row() -> None:
+    table = Recipe(stock_plan(EDM(), "ddim", "karras", 3)).to_dict()
+    table["plan"]["rows"][1]["input"]["outputs"] = [[1, 1.0]]
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_dict(table)
+    error = caught.value
+    assert (error.where, error.hint) == ("[plan] row 1", "outputs 0 to 0 are there")
+    assert str(error).count("where:") == 1

@@ -37,11 +37,15 @@ from hasten.core.plan import Plan
 from hasten.core.process import Process
 from hasten.errors import PlanError, RecipeError
 from hasten.methods import METHODS
+from hasten.solvers.stochastic import LIFT
 from hasten.spec import PlanSpec as PlanSpec
 from hasten.tables import a_table, construct, known, only, short
 
 SCHEMA = 1
 """Version of the file format."""
+
+ROUNDED = 1e-3
+"""People write noise levels to a few digits: by so much they may leave a process's range."""
 
 
 @final
@@ -85,7 +89,7 @@ class Recipe:
         except PlanError as error:
             found.append(Obstacle(error.what, where=error.where or "[plan]", hint=error.hint))
         else:
-            found += self._unserved(plan) + _unguided(plan, model)
+            found += _outside(plan, model.process) + self._unserved(plan) + _unguided(plan, model)
         for method in self.ordered:
             found += method.obstacles(model)
         return found
@@ -203,6 +207,29 @@ def conflicts(methods: Iterable[Method]) -> list[Obstacle]:
     return found
 
 
+def _outside(plan: Plan, process: Process) -> list[Obstacle]:
+    low, high = process.sigma_min, process.sigma_max
+    first, last = low * (1 - ROUNDED), high * (1 + ROUNDED)
+    # noise that is drawn before the net is asked may lift a level, as it does in churn
+    rows = [
+        index
+        for index, row in enumerate(plan.rows)
+        if not first <= row.sigma <= last * (LIFT if row.input.noise else 1)
+    ]
+    if not rows:
+        return []
+    others = f", and {len(rows) - 1} more rows are outside" if len(rows) > 1 else ""
+    return [
+        Obstacle(
+            f"the net is asked at sigma = {plan.rows[rows[0]].sigma:g}, but its process goes from "
+            f"{low:g} to {high:g}{others}",
+            where=f"[plan] row {rows[0]}",
+            hint=f"keep noise levels between {low:g} and {high:g}; of a grid that leaves them, "
+            "take fewer steps",
+        )
+    ]
+
+
 def _unguided(plan: Plan, model: Model) -> list[Obstacle]:
     null = None if model.classes is None else model.classes.null
     if not plan.guided() or model.guide is not None or null is not None:
@@ -244,8 +271,9 @@ def _read_plan(table: Any) -> Plan | PlanSpec:
     if "rows" in table:
         try:
             return plans.from_dict(table)
-        except (PlanError, TypeError, ValueError) as error:
-            raise RecipeError(f"the plan's rows cannot be read: {error}", where="[plan]") from error
+        except PlanError as error:
+            where = f"[plan] {error.where}".strip()
+            raise RecipeError(error.what, where=where, hint=error.hint) from error
     return spec.from_dict(table)
 
 

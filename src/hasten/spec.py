@@ -24,6 +24,7 @@ from hasten.core.process import Process
 from hasten.errors import PlanError, RecipeError
 from hasten.solvers import GRIDS, SOLVERS, explicit
 from hasten.solvers.build import build, check_interval
+from hasten.solvers.grids import check_steps
 from hasten.solvers.options import OPTIONS, check_options, known_options, with_options
 from hasten.tables import construct, known, short
 
@@ -65,18 +66,21 @@ class PlanSpec:
                     hint='give grid and steps (grid = "karras", steps = 12), or sigmas = [...]',
                 )
             known("grid", self.grid, GRIDS, "[plan]")
-            if self.steps < 1:
-                raise RecipeError(f"{self.steps} steps", where="[plan] steps", hint="at least 1")
         elif self.grid is not None or self.steps not in (None, len(self.sigmas)):
             raise RecipeError(
                 "both a grid and a list of sigmas", where="[plan]", hint="leave out grid and steps"
             )
         try:
+            if self.sigmas is None:
+                check_steps(self.count)
             # as floats, so that 40 and 40.0 are one recipe
             object.__setattr__(self, "options", check_options(self.solver, self.options))
+            if self.options:  # a solver may refuse together what it admits one by one
+                with_options(self.solver, self.options)
             check_interval(self.guidance_interval)
         except PlanError as error:
-            raise RecipeError(error.what, where=f"[plan] {error.where}", hint=error.hint) from error
+            where = f"[plan] {error.where}".strip()
+            raise RecipeError(error.what, where=where, hint=error.hint) from error
         _column(self.reuse, self.count)
 
     @property

@@ -126,6 +126,72 @@ def test_a_pipeline_that_never_rescales_samples_as_well() -> None:
     assert np.abs(images - expected.permute(0, 2, 3, 1).numpy()).max() < 1e-4
 
 
+def test_the_pipeline_of_ddim_samples_by_a_plan() -> None:
+    """It tells `step` of eta and of clipping whatever the scheduler."""
+    unet, like = net(), diffusers.DDIMScheduler(clip_sample=True)
+    pipe = diffusers.DDIMPipeline(unet, like)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = as_scheduler(PlanSpec("dpmpp_2m", "trailing", 6), pipe.scheduler)
+
+    def images(**more: Any) -> np.ndarray:
+        generator = torch.Generator().manual_seed(3)
+        return pipe(batch_size=2, generator=generator, output_type="np", **more).images
+
+    noise = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(3))
+    ours = model(like, unet)
+    plan = pipe.scheduler.plan
+    start = noise * np.sqrt(1 + plan.rows[0].sigma ** 2)  # it never asks for init_noise_sigma
+    expected = (run(ours, plan, range(2), start=start) / 2 + 0.5).clamp(0, 1)
+    assert np.abs(images() - expected.permute(0, 2, 3, 1).numpy()).max() < 1e-4
+    assert np.array_equal(images(use_clipped_model_output=True), images())
+    with pytest.raises(PlanError, match=r"eta = 0\.5: the noise is the plan's") as caught:
+        images(eta=0.5)
+    assert "eta" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_noise_levels_are_told_as_pipelines_read_them(kind: str) -> None:
+    """A flow's are its times; the last is 0, as in the schedulers they know."""
+    like = KINDS[kind]()
+    scheduler = as_scheduler(PlanSpec("ddim", "trailing", 4), like)
+    assert len(scheduler.sigmas) == len(scheduler.timesteps) + 1
+    if kind == "flow":
+        like.set_timesteps(sigmas=[1.0, 0.75, 0.5, 0.25])
+        # the grid's equal steps begin at the cap, at t = 0.9999
+        assert torch.allclose(scheduler.sigmas, like.sigmas, atol=1e-4, rtol=0)
+        assert torch.allclose(scheduler.sigmas[:-1], scheduler.timesteps / 1000)
+    else:
+        assert scheduler.sigmas[:-1].tolist() == pytest.approx(scheduler.plan.sigmas)
+        assert scheduler.sigmas[-1] == 0
+
+
+def test_a_plan_begins_with_noise_alone() -> None:
+    scheduler = as_scheduler(PlanSpec("ddim", "trailing", 4), KINDS["eps"]())
+    scheduler.set_begin_index()
+    scheduler.set_begin_index(0)
+    image = torch.zeros(1, *SHAPE)
+    for ask in (
+        lambda: scheduler.set_begin_index(2),
+        lambda: scheduler.add_noise(image, image, torch.tensor([500])),
+        lambda: scheduler.scale_noise(sample=image, timestep=torch.tensor([500]), noise=image),
+    ):
+        with pytest.raises(PlanError) as caught:
+            ask()
+        assert "begins with noise alone" in caught.value.hint
+
+
+def test_churn_in_a_pipeline_needs_a_first_level_without() -> None:
+    like, unet = KINDS["edm"](), net()
+    with pytest.raises(PlanError, match="the start itself") as caught:
+        as_scheduler(PlanSpec("edm", "karras", 5), like)
+    assert "high" in caught.value.hint
+    scheduler = as_scheduler(PlanSpec("edm", "karras", 5, options={"high": 50.0}), like)
+    assert scheduler.plan.stochastic
+    generator = torch.Generator().manual_seed(1)
+    found = played(scheduler, unet, torch.randn(2, *SHAPE), generator=generator)
+    assert torch.isfinite(found).all()
+
+
 def test_noise_comes_from_the_pipelines_generator() -> None:
     like, unet = KINDS["eps"](), net()
     scheduler = as_scheduler(PlanSpec("ancestral", "trailing", 6), like)

@@ -46,6 +46,7 @@ def test_the_recipe_makes_the_samples_of_the_pilot(tmp_path: Path) -> None:
     [
         (["--rtol", "0"], "a tolerance is positive"),
         (["--rtol", "1e-6", "--atol", "1e-7", "--most", "9"], "9 evaluations do not suffice"),
+        (["--rtol", "1e-6", "--most", "9"], "or a larger --most"),
         (["--order", "4"], "Invalid value for '--order'"),
     ],
 )

@@ -6,11 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from hasten.cli import subjects
+from hasten import cli
+from hasten.cli import subjects, talk
 from hasten.core.model import Classes, Model
+from hasten.core.process import EDM
 from hasten.errors import BudgetError, DataError, RecipeError
+from hasten.loading import load
 from hasten.models.mixture import mixture_model
+from hasten.recipe import PlanSpec, Recipe
+from hasten.solvers import sample, stock_plan
 
 
 @pytest.fixture
@@ -78,6 +84,33 @@ def test_published_plans_come_after_the_models_own(model: Model, tmp_path: Path)
     text = 'hasten = 1\n[plan]\nsolver = "heun"\ngrid = "karras"\nsteps = 4\n'
     (tmp_path / "recipes" / "unipc-10.toml").write_text(text)
     assert subjects.open_recipe("unipc-10", model, str(tmp_path)).label == "heun karras 4"
+
+
+def test_a_stock_plan_is_a_recipe(model: Model) -> None:
+    recipe = subjects.open_recipe("dpmpp_2m:karras:4", model, "mixture")
+    assert recipe == Recipe(PlanSpec("dpmpp_2m", "karras", 4))
+    assert subjects.standalone("dpmpp_2m:karras:4") == recipe
+    assert subjects.standalone("fast") is None
+    for text, said in [
+        ("dpmpp_2m:karras:x", "no number of steps"),
+        ("dpmpp_2:karras:4", "unknown solver"),
+        ("heun:karras:1001", "1001 steps"),
+    ]:
+        with pytest.raises(RecipeError, match=said) as caught:
+            subjects.open_recipe(text, model, "mixture")
+        assert caught.value.where == text
+
+
+def test_commands_know_stock_plans(tmp_path: Path) -> None:
+    made, plan = tmp_path / "x.npz", "dpmpp_2m:karras:4"
+    for words in (
+        ["sample", "mixture", "-n", "2", "-r", plan, "-o", made],
+        ["check", plan, "mixture"],
+    ):
+        result = CliRunner().invoke(cli.app, [*map(str, words)])
+        assert result.exit_code == talk.OK, result.output
+    expected = sample(load("mixture"), stock_plan(EDM(), *plan.split(":")[:2], 4), range(2))
+    np.testing.assert_allclose(np.load(made)["samples"], expected.numpy(), atol=1e-6)
 
 
 def test_positive() -> None:

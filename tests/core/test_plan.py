@@ -3,14 +3,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hasten.core.clock import Clock, Scratch
 from hasten.core.plan import FULL, HOLD, Combination, Noise, Plan, Reuse, Row, from_dict, to_dict
+from hasten.core.process import Flow
 from hasten.errors import EditOpen, PlanError
-from hasten.solvers import SOLVERS, build
+from hasten.solvers import GRIDS, SOLVERS, build
 
 
 def _plan() -> Plan:
@@ -75,6 +78,98 @@ def test_unreadable_tables(edit: object, message: str) -> None:
     edit(table)  # type: ignore[operator]
     with pytest.raises(PlanError, match=message):
         from_dict(table)
+
+
+WRONG_ROWS = [
+    (lambda r: r[1].update(sigma="3"), "row 1", "sigma = '3'", "a number"),
+    (lambda r: r[1].update(sigma=True), "row 1", "sigma = True", "a number"),
+    (lambda r: r[1].update(sigma=10**400), "row 1", "not positive and finite", "sigma > 0"),
+    (lambda r: r[0].update(sigma=1.1e4), "row 0", "above 10000", "begin lower"),
+    (lambda r: r[2].update(sigma=4.0), "row 2", "above the 3", "give the input noise"),
+    (lambda r: r[0].update(step=1), "row 0", "step = 1", "from 0"),
+    (lambda r: r[0].update(step=-1), "row 0", "step = -1", "from 0"),
+    (lambda r: r[2].update(step=3), "row 2", "step = 3 after step 1", "every one has a row"),
+    (lambda r: r[2].update(step=0), "row 2", "step = 0 after step 1", "do not go back"),
+    (lambda r: r[2].update(step=1.5), "row 2", "step = 1.5", "a whole number"),
+    (lambda r: r[1].update(slot=-1), "row 1", "slot = -1", "0 for the first"),
+    (lambda r: r[1].update(guidance=math.nan), "row 1", "guidance = nan", "finite"),
+    (lambda r: r[1].update(input=1.0), "row 1", "expected a table", "outputs"),
+    (lambda r: r.__setitem__(1, 7), "row 1", "expected a table", "sigma"),
+    (lambda r: r[1]["input"].update(start=1.1e30), "row 1", "too large", "1e+30"),
+    (lambda r: r[1]["input"].update(start="all"), "row 1", "start = 'all'", "a number"),
+    (lambda r: r[1]["input"].update(outputs=0), "row 1", "outputs = 0", "a list"),
+    (lambda r: r[1]["input"].update(outputs=[0, 1]), "row 1", "= 0", "a list"),
+    (lambda r: r[1]["input"].update(outputs=[[0]]), "row 1", "[0] in outputs", "[row, weight]"),
+    (lambda r: r[1]["input"].update(outputs=[[0.5, 1]]), "row 1", "a row = 0.5", "whole"),
+    (lambda r: r[2]["input"].update(outputs=[[2, 1.0]]), "row 2", "output 2", "0 to 1 are there"),
+    (
+        lambda r: r[0]["input"].update(outputs=[[0, 1.0]]),
+        "row 0",
+        "output 0",
+        "no row comes before",
+    ),
+    (lambda r: r[1]["input"].update(outputs=[[0, 1], [0, 2]]), "row 1", "output 0 is", "add up"),
+    (
+        lambda r: r[1]["input"].update(noise=[[3, 1, 0.1], [3, 1, 0.2]]),
+        "row 1",
+        "noise 3 to 1 is named more than once",
+        "add up",
+    ),
+    *(
+        (
+            lambda r, pair=pair: r[1]["input"].update(noise=[[*pair, 0.1]]),
+            "row 1",
+            "noise from level",
+            "0 < low < high",
+        )
+        for pair in [(1.0, 2.0), (2.0, 2.0), (2.0, 0.0), (math.inf, 1.0), (2.0, math.nan)]
+    ),
+    (
+        lambda r: r[1]["input"].update(noise=[[2.0, 1.0]]),
+        "row 1",
+        "in noise",
+        "[high, low, weight]",
+    ),
+    (lambda r: r[1].update(reuse="forecast"), "row 1", "order", "forecast:K"),
+]
+
+
+@pytest.mark.parametrize(("edit", "where", "what", "hint"), WRONG_ROWS)
+def test_what_is_wrong_in_a_row_is_said_with_the_row(
+    edit: Callable[[Any], None], where: str, what: str, hint: str
+) -> None:
+    table = to_dict(build(SOLVERS["ddim"], [9.0, 3.0, 1.0]))
+    edit(table["rows"])
+    with pytest.raises(PlanError) as caught:
+        from_dict(table)
+    assert caught.value.where == where
+    assert what in caught.value.what
+    assert hint in caught.value.hint
+
+
+def test_rows_are_a_list_and_the_result_is_checked_as_they_are() -> None:
+    table = to_dict(build(SOLVERS["ddim"], [9.0, 3.0]))
+    with pytest.raises(PlanError, match="rows = 2"):
+        from_dict(table | {"rows": 2})
+    with pytest.raises(PlanError, match="output 2") as caught:
+        from_dict(table | {"result": {"start": 0.0, "outputs": [[2, 1.0]]}})
+    assert caught.value.where == "result"
+    assert caught.value.hint == "outputs 0 to 1 are there"
+
+
+def test_a_row_may_be_noisier_than_the_last_if_it_draws_noise() -> None:
+    up = Combination(0.0, ((0, 1.0),), ((Noise(3.0, 1.0), 3.0),))
+    rows = (Row(1.0, Combination(1.0), 0), Row(3.0, up, 1))
+    assert Plan(rows, Combination(0.0, ((1, 1.0),))).sigmas == (1.0, 3.0)
+    with pytest.raises(PlanError, match="draws no noise"):
+        Plan((rows[0], dataclasses.replace(rows[1], input=Combination(1.0))), rows[0].input)
+
+
+@pytest.mark.parametrize("name", list(SOLVERS))
+def test_what_solvers_make_on_a_flow_is_a_plan(name: str) -> None:
+    """Its grids begin at the cap, or above it by rounding."""
+    for grid in GRIDS.values():
+        assert build(SOLVERS[name], grid(Flow(), 6)).steps == 6
 
 
 def test_each_slot_starts_full() -> None:

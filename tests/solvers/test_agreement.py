@@ -22,7 +22,7 @@ from agreement import COUNT, STEPS, Make, noise
 from torch import Tensor
 
 from hasten.core.model import Model
-from hasten.core.process import VP, X0, DiscreteVP, Eps, Prediction, Process, V
+from hasten.core.process import EDM, VP, X0, DiscreteVP, Eps, Prediction, Process, Raw, V
 from hasten.errors import PlanError
 from hasten.models.mixture import mixture_model
 from hasten.solvers import (
@@ -31,6 +31,7 @@ from hasten.solvers import (
     Run,
     Solver,
     build,
+    ddim,
     dpmpp_3m,
     explicit,
     exponential,
@@ -192,6 +193,36 @@ def test_ipndm(steps: int) -> None:
     begin = noise() * np.hypot(1, sigmas[0])
     found = run(model, build(SOLVERS["ipndm4"], sigmas), SEEDS, start=begin)
     assert (found - x).abs().max().item() < 1e-4
+
+
+@pytest.mark.parametrize("prediction", list(NAMES))
+@pytest.mark.parametrize("eta", [0.3, 0.7])
+@pytest.mark.parametrize("steps", STEPS)
+def test_some_of_the_ancestral_noise(steps: int, eta: float, prediction: str) -> None:
+    scheduler = _ddim(prediction_type=prediction, timestep_spacing="trailing")
+    _compare(scheduler, NAMES[prediction], ddim(eta), steps, "scaled", eta=eta)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (diffusers.EDMEulerScheduler, "euler"),
+        (diffusers.EDMDPMSolverMultistepScheduler, "dpmpp_2m"),
+    ],
+    ids=["euler", "dpmpp_2m"],
+)
+@pytest.mark.parametrize("steps", STEPS)
+def test_preconditioned_as_in_edm(steps: int, make: Make, name: str) -> None:
+    """On their own levels, Karras's, which theirs keep in single precision."""
+    scheduler = make()
+    scheduler.set_timesteps(steps)
+    *sigmas, last = scheduler.sigmas.double().tolist()
+    assert (len(sigmas), last) == (steps, 0)
+    assert sigmas == pytest.approx(GRIDS["karras"](EDM(), steps).tolist(), rel=1e-5)
+    model = mixture_model(EDM(), Raw(0.5), dtype=torch.float64)
+    start = sigmas[0] * noise()
+    found = run(model, build(SOLVERS[name], sigmas), SEEDS, start=start)
+    assert (found - _theirs(scheduler, model, start)).abs().max().item() < 1e-5
 
 
 def test_zero_terminal_snr() -> None:

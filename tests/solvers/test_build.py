@@ -45,10 +45,13 @@ def test_solvers_leave_a_constant_alone(solver: Solver) -> None:
     sigmas = np.geomspace(10, 0.1, 6)
     plan = build(solver, sigmas)
     wide = sigmas[0] ** 2
+    lift = plan.rows[0].sigma / sigmas[0]  # by noise that is added before the first row
+    assert (lift > 1) == (solver.name == "edm")
     for row in plan.rows[1:]:
+        start = row.input.start * lift  # in units of the first level's noise
         spread = [row.sigma, *(0.0 for _ in row.input.noise)]
-        own = [row.input.start * sigmas[0], *(weight for _, weight in row.input.noise)]
-        assert sum(weight for _, weight in row.input.outputs) + row.input.start == pytest.approx(1)
+        own = [start * sigmas[0], *(weight for _, weight in row.input.noise)]
+        assert sum(weight for _, weight in row.input.outputs) + start == pytest.approx(1)
         if solver.name == "ddpm_large":  # it is the bound from above (Ho et al. 2020, section 3.2)
             s, t = sigmas[row.step - 1], row.sigma
             wide = wide * (t / s) ** 4 + (s**2 - t**2) * (1 + t**2) / (1 + s**2)

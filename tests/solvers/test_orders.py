@@ -100,6 +100,9 @@ CASES = [
     pytest.param(SOLVERS["dpm_3"], 0, id="dpm_3"),
     pytest.param(SOLVERS["dpmpp_2s"], 0, id="dpmpp_2s"),
     pytest.param(SOLVERS["dpmpp_3s"], 0, id="dpmpp_3s"),
+    # two steps at the end, of orders 2 and 1, whatever came before
+    pytest.param(SOLVERS["dpm_fast"], 0, id="dpm_fast"),
+    pytest.param(SOLVERS["dpmpp_fast"], 0, id="dpmpp_fast"),
     pytest.param(SOLVERS["dpmpp_2m"], 0, id="dpmpp_2m"),
     pytest.param(dpmpp_3m(lower_final=False), 0, id="dpmpp_3m"),
     pytest.param(exponential(2, lower_final=False), 0, id="dpmpp_2m_exact"),

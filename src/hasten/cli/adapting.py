@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hasten.cli import choices, subjects, talk
+from hasten.errors import BudgetError
 
 
 def adaptive(
@@ -53,17 +54,21 @@ def adaptive(
     seeds = range(seed, seed + pilot)
     told: dict[str, int | float] = {"order": order, "rtol": rtol, "atol": atol}
     told["guidance"] = guidance
-    with talk.progress("pilot batch"):
-        plan = adaptive_plan(
-            net,
-            seeds,
-            drawn_conditions(net)(seeds),
-            order=order,
-            rtol=rtol,
-            atol=atol,
-            guidance=guidance,
-            most=most,
-        )
+    try:
+        with talk.progress("pilot batch"):
+            plan = adaptive_plan(
+                net,
+                seeds,
+                drawn_conditions(net)(seeds),
+                order=order,
+                rtol=rtol,
+                atol=atol,
+                guidance=guidance,
+                most=most,
+            )
+    except BudgetError as error:
+        hint = "a larger --rtol or --atol, or a larger --most"
+        raise BudgetError(error.what, where=error.where, hint=hint) from error
     about = {"model": net.name, **told, "pilot": pilot, "seed": seed}
     atomic_write_text(path, Recipe(plan, about=about).dumps())
     facts = {"plan": plan.label, "steps": plan.rows[-1].step + 1, "evaluations": plan.nfe}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +15,14 @@ if TYPE_CHECKING:
 
 
 def check(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A recipe file, a recipe that comes with MODEL, a published plan, or "
+            "solver:grid:steps.",
+        ),
+    ],
     model: choices.ModelName,
     form: choices.Output = talk.Format.TABLE,
 ) -> None:
@@ -25,15 +31,10 @@ def check(
     The exit code is 1 if there is any obstacle.
     """
     from hasten.errors import PlanError
-    from hasten.recipe import Recipe
 
-    path = Path(recipe)
-    if path.is_file():
-        read = subjects.read_recipe(path, Recipe)  # before the model: it is much the quicker one
-        net = subjects.open_model(model)
-    else:
-        net = subjects.open_model(model)
-        read = subjects.open_recipe(recipe, net, model)
+    alone = subjects.standalone(recipe)  # before the model: it is much the quicker one
+    net = subjects.open_model(model)
+    read = alone or subjects.open_recipe(recipe, net, model)
     obstacles = read.obstacles(net)
     try:
         plan = read.resolve(net.process)

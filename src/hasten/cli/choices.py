@@ -24,8 +24,9 @@ RecipeFile: TypeAlias = Annotated[
         "--recipe",
         "-r",
         metavar="RECIPE",
-        help="A recipe file, or the name of one that comes with the model (hasten models) or of a "
-        "published plan (hasten methods). Without it: the sampler named on the model's card.",
+        help="A recipe file, the name of one that comes with the model (hasten models) or of a "
+        "published plan (hasten methods), or solver:grid:steps. Without it: the sampler named on "
+        "the model's card.",
         show_default=False,
     ),
 ]

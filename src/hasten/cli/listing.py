@@ -65,6 +65,7 @@ def methods(form: choices.Output = talk.Format.TABLE) -> None:
         ],
         apart=True,
     )
+    talk.emit_facts({"order": "of convergence as the steps grow short, without lower_final"})
     talk.emit_table(
         ("published plan", "recipe", "paper"),
         [(p["name"], p["recipe"], p["paper"]) for p in ready],

@@ -19,7 +19,6 @@ from hasten.files import atomic_write_bytes, check_writable
 if TYPE_CHECKING:
     from hasten.core.model import Model
     from hasten.core.plan import Plan
-    from hasten.recipe import PlanSpec
     from hasten.report.plan_diff import Difference
 
 app = typer.Typer(no_args_is_help=True, help="Find, read, compare and draw sampling plans.")
@@ -144,22 +143,18 @@ def open_plan(text: str, model: Model | None, name: str | None) -> Plan:
         PlanError: If it has no rows and no process to make them, or does not suit the process.
     """
     from hasten.core.plan import Plan
-    from hasten.recipe import Recipe
 
-    path = Path(text).expanduser()
-    if path.is_file():
-        found = subjects.read_recipe(path, Recipe).plan
-    elif text.count(":") == 2:
-        found = _stock(text)
-    elif model is None or name is None:
-        raise RecipeError(
-            "there is no such file",
-            where=text,
-            hint="for a recipe that comes with a model name the MODEL as well; "
-            "a stock plan is solver:grid:steps",
-        )
-    else:
-        found = subjects.open_recipe(text, model, name).plan
+    recipe = subjects.standalone(text)
+    if recipe is None:
+        if model is None or name is None:
+            raise RecipeError(
+                "there is no such file",
+                where=text,
+                hint="for a recipe that comes with a model name the MODEL as well; "
+                "a stock plan is solver:grid:steps",
+            )
+        recipe = subjects.open_recipe(text, model, name)
+    found = recipe.plan
     if isinstance(found, Plan):
         return found
     if model is None:
@@ -173,18 +168,6 @@ def open_plan(text: str, model: Model | None, name: str | None) -> Plan:
     except PlanError as error:
         where = f"{text}, {error.where}" if error.where else text
         raise PlanError(error.what, where=where, hint=error.hint) from error
-
-
-def _stock(text: str) -> PlanSpec:
-    from hasten.recipe import PlanSpec
-
-    solver, grid, steps = text.split(":")
-    if not steps.isdecimal():
-        raise RecipeError(f"{steps!r} is no number of steps", where=text, hint="dpmpp_2m:karras:12")
-    try:
-        return PlanSpec(solver, grid, int(steps))
-    except RecipeError as error:
-        raise RecipeError(error.what, where=text, hint=error.hint) from error
 
 
 def _model(name: str | None) -> Model | None:

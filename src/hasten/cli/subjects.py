@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from hasten.core.model import Model
     from hasten.recipe import Recipe
+    from hasten.spec import PlanSpec
 
 
 def open_model(
@@ -79,7 +80,12 @@ def as_dtype(name: str | None) -> torch.dtype | None:
 
 
 def open_recipe(text: str | None, model: Model, name: str) -> Recipe:
-    """A recipe file, one that comes with the model, a published plan, or the sampler on its card.
+    """A recipe file, a stock plan, a recipe of the model, a published plan, or the card's sampler.
+
+    Args:
+        text: What the user named; None for the sampler on the card.
+        model: Whose card.
+        name: What the user called it; its folder may have recipes.
 
     Raises:
         RecipeError: If it is not there or not readable.
@@ -89,10 +95,33 @@ def open_recipe(text: str | None, model: Model, name: str) -> Recipe:
 
     if text is None:
         return baseline(model)
+    return standalone(text) or read_recipe(_shipped(text, name), Recipe)
+
+
+def standalone(text: str) -> Recipe | None:
+    """A recipe file, or a stock plan ``solver:grid:steps``; None if the text is neither.
+
+    Raises:
+        RecipeError: If the file is not readable, or there is no such solver, grid or number.
+    """
+    from hasten.recipe import Recipe
+
     path = Path(text).expanduser()
-    if not path.is_file():
-        path = _shipped(text, name)
-    return read_recipe(path, Recipe)
+    if path.is_file():
+        return read_recipe(path, Recipe)
+    return Recipe(_stock(text)) if text.count(":") == 2 else None
+
+
+def _stock(text: str) -> PlanSpec:
+    from hasten.spec import PlanSpec
+
+    solver, grid, steps = text.split(":")
+    if not steps.isdecimal():
+        raise RecipeError(f"{steps!r} is no number of steps", where=text, hint="dpmpp_2m:karras:12")
+    try:
+        return PlanSpec(solver, grid, int(steps))
+    except RecipeError as error:
+        raise RecipeError(error.what, where=text, hint=error.hint) from error
 
 
 def read_recipe(path: Path, kind: type[Recipe]) -> Recipe:
@@ -123,7 +152,8 @@ def _shipped(text: str, model_name: str) -> Path:
     raise RecipeError(
         "there is no such recipe",
         where=text,
-        hint=f"{guess}{known}; published plans: {', '.join(published)}",
+        hint=f"{guess}{known}; published plans: {', '.join(published)}; "
+        "a stock plan is solver:grid:steps",
     )
 
 

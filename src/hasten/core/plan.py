@@ -15,14 +15,17 @@ last combination makes the sample. Solvers are run once on basis vectors to writ
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 from hasten.core.fingerprint import fingerprint
+from hasten.core.process import SIGMA_CAP
+from hasten.core.values import a_list, number, only, tuples, whole
 from hasten.errors import PlanError
 
 
@@ -44,7 +47,11 @@ class Reuse:
         if self.kind not in ("full", "hold", "forecast"):
             raise PlanError(f"unknown reuse entry {self.kind!r}", hint="full, hold or forecast:K")
         if (self.order > 0) != (self.kind == "forecast"):
-            raise PlanError("only a forecast has an order, and it is at least 1", where=self.kind)
+            raise PlanError(
+                "only a forecast has an order, and it is at least 1",
+                where=self.kind,
+                hint="full, hold or forecast:K",
+            )
 
     @classmethod
     def parse(cls, text: str) -> Reuse:
@@ -73,6 +80,9 @@ class Reuse:
 
 FULL, HOLD = Reuse(), Reuse("hold")
 
+MOST = 1e30
+"""No coefficient is larger: single precision ends soon above."""
+
 
 @final
 @dataclass(frozen=True)
@@ -87,6 +97,16 @@ class Noise:
     high: float
     low: float
 
+    def __post_init__(self) -> None:
+        if not 0 < self.low < self.high < math.inf:
+            raise PlanError(
+                f"noise from level {self.high} to {self.low}",
+                hint="[high, low, weight] with 0 < low < high, both finite",
+            )
+
+    def __str__(self) -> str:
+        return f"{self.high:g} to {self.low:g}"
+
 
 @final
 @dataclass(frozen=True)
@@ -94,7 +114,7 @@ class Combination:
     """An affine combination of what a run has at hand.
 
     Attributes:
-        start: Coefficient of the starting point.
+        start: Coefficient of the starting point, which is noise at the level of row 0.
         outputs: Coefficients of the x0-outputs of earlier rows, by row; absent ones are zero.
         noise: Coefficients of normal tensors, by Brownian interval.
     """
@@ -143,14 +163,16 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not self.rows:
-            raise PlanError("a plan needs at least one evaluation")
+            raise PlanError("a plan needs at least one evaluation", hint="write a row")
+        before = None
         for index, row in enumerate(self.rows):
-            where = f"row {index}"
-            if not (math.isfinite(row.sigma) and row.sigma > 0):
-                raise PlanError(f"noise level {row.sigma} is not positive and finite", where=where)
-            _check(row.input, index, where)
+            with _at(f"row {index}"):
+                _check_row(row, before)
+                _check(row.input, index)
+            before = row
         check_reuse((row.slot, row.reuse) for row in self.rows)
-        _check(self.result, len(self.rows), "result")
+        with _at("result"):
+            _check(self.result, len(self.rows))
 
     @property
     def nfe(self) -> int:
@@ -228,36 +250,54 @@ def from_dict(facts: Mapping[str, Any]) -> Plan:
     """Inverse of `to_dict`.
 
     Raises:
-        PlanError: On unknown or missing keys, naming them.
+        PlanError: On unknown or missing keys, on values of another type, and on what a plan cannot
+            say; with the row.
     """
-
-    def combination(table: Mapping[str, Any], where: str) -> Combination:
-        _only(table, {"start", "outputs", "noise"}, {"start"}, where)
-        return Combination(
-            float(table["start"]),
-            tuple((int(i), float(w)) for i, w in table.get("outputs", ())),
-            tuple((Noise(float(h), float(low)), float(w)) for h, low, w in table.get("noise", ())),
-        )
-
-    _only(facts, {"label", "rows", "result"}, {"rows", "result"}, "plan")
+    only(facts, {"label", "rows", "result"}, {"rows", "result"})
     rows = []
-    for index, entry in enumerate(facts["rows"]):
-        where = f"plan row {index}"
-        known = {"sigma", "step", "input", "slot", "reuse", "guidance"}
-        _only(entry, known, {"sigma", "step", "input"}, where)
-        rows.append(
-            Row(
-                sigma=float(entry["sigma"]),
-                input=combination(entry["input"], where),
-                step=int(entry["step"]),
-                slot=int(entry.get("slot", 0)),
-                reuse=Reuse.parse(entry.get("reuse", "full")),
-                guidance=None if "guidance" not in entry else float(entry["guidance"]),
-            )
-        )
-    return Plan(
-        tuple(rows), combination(facts["result"], "plan result"), str(facts.get("label", ""))
+    for index, entry in enumerate(a_list(facts["rows"], "rows")):
+        with _at(f"row {index}"):
+            rows.append(_read_row(entry))
+    with _at("result"):
+        result = _read_combination(facts["result"])
+    return Plan(tuple(rows), result, str(facts.get("label", "")))
+
+
+def _read_row(entry: Any) -> Row:
+    known = {"sigma", "step", "input", "slot", "reuse", "guidance"}
+    only(entry, known, {"sigma", "step", "input"})
+    return Row(
+        sigma=number(entry["sigma"], "sigma"),
+        input=_read_combination(entry["input"]),
+        step=whole(entry["step"], "step"),
+        slot=whole(entry.get("slot", 0), "slot"),
+        reuse=Reuse.parse(str(entry.get("reuse", "full"))),
+        guidance=number(entry["guidance"], "guidance") if "guidance" in entry else None,
     )
+
+
+def _read_combination(table: Any) -> Combination:
+    only(table, {"start", "outputs", "noise"}, {"start"})
+    outputs = [
+        (whole(row, "a row"), number(weight, "a weight"))
+        for row, weight in tuples(table.get("outputs", ()), "outputs", "[row, weight]")
+    ]
+    noise = [
+        (
+            Noise(number(high, "a noise level"), number(low, "a noise level")),
+            number(weight, "a weight"),
+        )
+        for high, low, weight in tuples(table.get("noise", ()), "noise", "[high, low, weight]")
+    ]
+    _check_once("output", [row for row, _ in outputs])
+    _check_once("noise", [interval for interval, _ in noise])
+    return Combination(number(table["start"], "start"), tuple(outputs), tuple(noise))
+
+
+def _check_once(name: str, terms: Sequence[int | Noise]) -> None:
+    if len(set(terms)) < len(terms):
+        twice, _ = Counter(terms).most_common(1)[0]
+        raise PlanError(f"{name} {twice} is named more than once", hint="add up its weights")
 
 
 def check_reuse(entries: Iterable[tuple[int, Reuse]], unit: str = "row") -> None:
@@ -285,18 +325,54 @@ def check_reuse(entries: Iterable[tuple[int, Reuse]], unit: str = "row") -> None
         made[slot] += reuse.full
 
 
-def _check(combination: Combination, available: int, where: str) -> None:
+@contextlib.contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Say of what is refused here where it is."""
+    try:
+        yield
+    except PlanError as error:
+        raise PlanError(error.what, where=place, hint=error.hint) from error
+
+
+def _check_row(row: Row, before: Row | None) -> None:
+    if not (math.isfinite(row.sigma) and row.sigma > 0):
+        raise PlanError(f"noise level {row.sigma} is not positive and finite", hint="sigma > 0")
+    if row.sigma > SIGMA_CAP * (1 + 1e-9):  # a grid comes to the cap but for rounding
+        raise PlanError(
+            f"noise level {row.sigma:g} is above {SIGMA_CAP:g}",
+            hint="nothing of the data is left there; begin lower",
+        )
+    if before is not None and row.sigma > before.sigma and not row.input.noise:
+        raise PlanError(
+            f"noise level {row.sigma:g} is above the {before.sigma:g} of the row before, "
+            "and the input draws no noise",
+            hint="rows go from the noisiest down; to go up, give the input noise",
+        )
+    earliest = 0 if before is None else before.step
+    if not earliest <= row.step <= earliest + (before is not None):
+        raise PlanError(
+            f"step = {row.step}" + ("" if before is None else f" after step {before.step}"),
+            hint="steps are counted from 0, every one has a row, and they do not go back",
+        )
+    if row.slot < 0:
+        raise PlanError(f"slot = {row.slot}", hint="0 for the first evaluation of a step")
+    if row.guidance is not None and not math.isfinite(row.guidance):
+        raise PlanError(f"guidance = {row.guidance}", hint="a finite weight; 1 is none")
+
+
+def _check(combination: Combination, available: int) -> None:
     weights = [combination.start, *(w for _, w in combination.outputs)]
     weights += [w for _, w in combination.noise]
-    if not all(math.isfinite(w) for w in weights):
-        raise PlanError("a coefficient is not finite", where=where)
+    for weight in weights:
+        if not abs(weight) <= MOST:
+            raise PlanError(
+                f"a coefficient is not finite, or too large: {weight:g}", hint=f"at most {MOST:g}"
+            )
     for index, _ in combination.outputs:
         if not 0 <= index < available:
-            raise PlanError(f"refers to output {index}, which is not yet made", where=where)
-
-
-def _only(table: Mapping[str, Any], known: set[str], needed: set[str], where: str) -> None:
-    if unknown := sorted(set(table) - known):
-        raise PlanError(f"unknown keys {unknown}", where=where, hint=f"known: {sorted(known)}")
-    if missing := sorted(needed - set(table)):
-        raise PlanError(f"missing keys {missing}", where=where)
+            raise PlanError(
+                f"refers to output {index}, which is not yet made",
+                hint=f"outputs 0 to {available - 1} are there"
+                if available
+                else "no row comes before, so leave outputs out",
+            )

@@ -19,7 +19,7 @@ from hasten.solvers.adaptive import Pilot, adaptive_plan, pilot
 from hasten.solvers.build import Evaluation, Run, Solver, Vector, build
 from hasten.solvers.deis import deis_t
 from hasten.solvers.exponential import dpm_2m, dpmpp_2m, dpmpp_3m, exponential
-from hasten.solvers.grids import GRIDS, Grid, explicit
+from hasten.solvers.grids import GRIDS, Grid, check_steps, explicit
 from hasten.solvers.loop import run, sample
 from hasten.solvers.multistep import ipndm, ipndm_v, lms
 from hasten.solvers.noise import Brownian, start_noise
@@ -76,8 +76,8 @@ _ALL = (
     Solver("dpm_3", dpm_3, 3, 3, "Lu et al. 2022, arXiv 2206.00927, algorithm 2"),
     Solver("dpmpp_2s", dpmpp_2s, 2, 2, "Lu et al. 2022, arXiv 2211.01095, algorithm 1"),
     Solver("dpmpp_3s", dpmpp_3s, 3, 3, "Lu et al. 2022, arXiv 2211.01095, the authors' code"),
-    Solver("dpm_fast", fast(dpm_3, dpm_2), 3, 3, "Lu et al. 2022, arXiv 2206.00927, section 3.4"),
-    Solver("dpmpp_fast", fast(dpmpp_3s, dpmpp_2s), 3, 3, "the same split with DPM-Solver++"),
+    Solver("dpm_fast", fast(dpm_3, dpm_2), 3, 2, "Lu et al. 2022, arXiv 2206.00927, section 3.4"),
+    Solver("dpmpp_fast", fast(dpmpp_3s, dpmpp_2s), 3, 2, "the same split with DPM-Solver++"),
     Solver("dpmpp_2m", dpmpp_2m, 1, 2, "Lu et al. 2022, arXiv 2211.01095, algorithm 2"),
     dpmpp_3m(),
     *(exponential(p) for p in (2, 3)),
@@ -122,7 +122,7 @@ def stock_plan(
         raise PlanError(f"unknown grid {grid!r}", hint=f"known: {', '.join(GRIDS)}")
     return build(
         SOLVERS[solver],
-        GRIDS[grid](process, steps),
+        GRIDS[grid](process, check_steps(steps)),
         reuse=reuse,
         guidance=guidance,
         label=f"{solver} {grid} {steps}",

@@ -9,6 +9,7 @@ the outputs still to come and the noise. Each question it asks the symbolic deno
 # ruff: noqa: N806 (the papers' letters)
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, final
@@ -144,7 +145,7 @@ class Solver:
         name: Key in `hasten.solvers.SOLVERS`.
         step: The formula.
         evaluations: Evaluations of the net a step; the last steps may do with fewer.
-        order: Order of convergence on the ordinary differential equation.
+        order: Order of convergence on the ordinary differential equation, without ``lower_final``.
         paper: Where the formula is from.
         stochastic: Whether it draws noise on the way.
     """
@@ -239,12 +240,25 @@ def build(
 
     run = Run[Vector]([*levels.tolist(), 0.0], denoise, table.noise, breaks)
     result = table.combination(run.steps(solver.step, Vector(np.ones(1))))
+    # the start of a plan is as noisy as row 0, that of a solver as the first level; they differ if
+    # noise is added before the net is first asked
+    share = levels[0] / table.asked[0][0]
     rows = tuple(
-        Row(sigma, asked, step, slot=r - context.index(step), guidance=weight(step, sigma))
+        Row(
+            sigma,
+            _scaled(asked, share),
+            step,
+            slot=r - context.index(step),
+            guidance=weight(step, sigma),
+        )
         for r, ((sigma, asked), step) in enumerate(zip(table.asked, context, strict=True))
     )
-    plan = Plan(rows, result, label)
+    plan = Plan(rows, _scaled(result, share), label)
     return plan if reuse is None else plan.with_reuse(reuse)
+
+
+def _scaled(combination: Combination, share: float) -> Combination:
+    return dataclasses.replace(combination, start=float(combination.start * share))
 
 
 def _weights(
@@ -297,6 +311,8 @@ def check_levels(sigmas: Sequence[float] | NDArray[np.float64]) -> NDArray[np.fl
         raise PlanError(
             "noise levels must descend strictly",
             where=f"steps {i} and {i + 1}: sigma = {levels[i]:.6g}, {levels[i + 1]:.6g}",
-            hint="use fewer steps or another grid",
+            hint="use fewer steps or another grid"
+            if levels[i] == levels[i + 1]
+            else "list them from the noisiest down, without the final 0",
         )
     return levels

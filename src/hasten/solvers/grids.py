@@ -24,6 +24,8 @@ Grid = Callable[[Process, int], Floats]
 
 RHO = 7.0
 """Karras et al. 2022, section 3."""
+MOST = 1000
+"""Steps of a stock plan: as many as DDPM was trained with."""
 BETA = 0.6
 """Both parameters of the Beta distribution."""
 
@@ -107,6 +109,17 @@ def resample(sigmas: Sequence[float] | Floats, n: int) -> Floats:
     levels = check_levels(sigmas)
     places = np.linspace(0, len(levels) - 1, _count(n))
     return np.exp(np.interp(places, np.arange(len(levels)), np.log(levels)))
+
+
+def check_steps(n: int) -> int:
+    """The number of steps of a stock plan.
+
+    Raises:
+        PlanError: If there are none, or more than `MOST`.
+    """
+    if not 1 <= n <= MOST:
+        raise PlanError(f"{n} steps", where="steps", hint=f"at least 1, at most {MOST}")
+    return n
 
 
 def _count(n: int) -> int:

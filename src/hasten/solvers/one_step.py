@@ -108,7 +108,8 @@ def fast(third: Step, second: Step) -> Step:
     The paper splits a budget of K evaluations into such blocks, and the grid here has one level a
     block: N levels make K = 3 N - 3. Of its other two splits, 3, ..., 3, 1 with K = 3 N - 2 is what
     the third-order method does by itself, as its step to 0 is of first order; 3, ..., 3, 2 would go
-    to 0 by a step of second order, which there is not.
+    to 0 by a step of second order, which there is not. The error that the last step adds is of
+    the order h^2, and so is that of the whole.
     """
 
     def step(x: V, run: Run[V], i: int) -> V:

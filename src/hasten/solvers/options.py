@@ -79,7 +79,7 @@ _NOISE = {"eta": Option(1.0)}
 OPTIONS: Mapping[str, Options] = MappingProxyType(
     {
         "ddim": Options(stochastic.ddim, {"eta": Option(0.0, high=1.0)}),
-        "dpmpp_sde": Options(stochastic.dpmpp_sde, _NOISE),
+        "dpmpp_sde": Options(stochastic.dpmpp_sde, {"eta": Option(1.0, high=1.0)}),
         "dpmpp_2m_sde": Options(stochastic.dpmpp_2m_sde, _NOISE),
         "dpmpp_2m_sde_exact": Options(partial(stochastic.exponential_sde, 2), _NOISE),
         "dpmpp_3m_sde": Options(stochastic.dpmpp_3m_sde, _NOISE | _LOWER),

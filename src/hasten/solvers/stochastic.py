@@ -13,10 +13,17 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
+from hasten.core.process import SIGMA_CAP
 from hasten.errors import PlanError
 from hasten.solvers.build import Evaluation, Run, Solver, V
 from hasten.solvers.exponential import ahead, check_order, exact, latest, published
 from hasten.solvers.one_step import heun_from
+
+LIFT = math.sqrt(2)
+"""Churn makes a level at most so many times as noisy: no more noise is added than there is."""
+
+ROUNDING = 1e-9
+"""Churn this small comes of a level that is the cap but for rounding."""
 
 
 class Integral(Protocol):
@@ -147,19 +154,31 @@ def exponential_sde(p: int, eta: float = 1.0, *, lower_final: bool = True) -> So
 def churn(amount: float, *, low: float = 0.0, high: float = math.inf, scale: float = 1.0) -> Solver:
     """Heun with noise added before every step: Karras et al. 2022 (arXiv 2206.00364), algorithm 2.
 
-    The step to 0 alone gets none: a Brownian increment needs a level to end at.
+    The step to 0 alone gets none: a Brownian increment needs a level to end at. Noise is added to
+    the first level too, as published, so the net is asked up to `LIFT` times above the grid; with
+    ``high`` at most sigma_max / `LIFT` (the paper's 50 of 80) it never is. No level is lifted above
+    `SIGMA_CAP`: there a flow begins, and has no signal that noise could hide.
 
     Args:
         amount: S_churn, shared among the steps.
         low: S_min: levels below get none.
         high: S_max: levels above get none.
         scale: S_noise; other than 1 the samples keep a bias however many steps there are.
+
+    Raises:
+        PlanError: If a number is negative or not finite (``high`` may be infinite), or ``low`` is
+            above ``high``.
     """
+    for name, value in (("churn", amount), ("low", low), ("scale", scale)):
+        if not 0 <= value < math.inf:
+            raise PlanError(f"{name} = {value:g}", where=name, hint=f"0 <= {name} < infinity")
+    if not low <= high:
+        raise PlanError(f"low = {low:g}, high = {high:g}", where="high", hint="low <= high")
 
     def step(x: V, run: Run[V], i: int) -> V:
         s, t = run.sigmas[i], run.sigmas[i + 1]
-        if amount and low <= s <= high and t > 0:
-            gamma = min(amount / (len(run.sigmas) - 1), math.sqrt(2) - 1)
+        gamma = min(amount / (len(run.sigmas) - 1), LIFT - 1, SIGMA_CAP / s - 1)
+        if gamma > ROUNDING and low <= s <= high and t > 0:
             more = s * (1 + gamma)
             x = x + scale * math.sqrt((more - s) * (more + s)) * run.noise(s, t)
             s = more

@@ -18,8 +18,10 @@ from torch import Tensor
 from hasten.adapters.diffusers import library
 from hasten.adapters.diffusers.scheduler_facts import Facts, facts
 from hasten.core.plan import Combination, Noise, Plan
-from hasten.core.process import Process
+from hasten.core.process import Flow, Process
 from hasten.errors import OutputError, PlanError
+
+_ALONE = "a plan begins with noise alone; image to image and inpainting need another scheduler"
 
 
 @runtime_checkable
@@ -44,7 +46,8 @@ def as_scheduler(plan: Plan | Resolvable, like: Any) -> Any:
         writes a folder that keeps the plan.
 
     Raises:
-        PlanError: If the plan reuses features or sets guidance, which a scheduler cannot do.
+        PlanError: If the plan reuses features, sets guidance, or begins with anything but the start
+            itself, none of which a scheduler can do.
         ModelError: If the configuration describes no process known here.
         MissingExtra: If diffusers is not installed.
     """
@@ -63,6 +66,13 @@ def as_scheduler(plan: Plan | Resolvable, like: Any) -> Any:
             "a pipeline does its own guidance",
             where=plan.label,
             hint="leave guidance and its interval out, and tell the pipeline",
+        )
+    if plan.rows[0].input != Combination(1.0):
+        raise PlanError(
+            "a pipeline asks its net about the start itself, and row 0 of this plan does not",
+            where=plan.label,
+            hint='solver = "edm" adds noise to its first level: state a high below it; by hand, '
+            "row 0 has input = { start = 1.0 }",
         )
     scheduler = _kind()()
     scheduler.register_to_config(**config)
@@ -95,6 +105,11 @@ class _Played:
         self._times = torch.from_numpy(whole.astype(np.int64) if exact else times).to(
             torch.int64 if exact else torch.float32
         )
+        levels = np.array(plan.sigmas)
+        # a flow's are its times from 0 to 1, as its pipelines read them; all others' are ours
+        if isinstance(process, Flow):
+            levels = process.time(levels) / process.time_scale
+        self.sigmas = torch.from_numpy(np.append(levels, 0.0)).float()
         first = plan.rows[0].sigma
         self.init_noise_sigma = first * self._alpha(first)
         self.set_timesteps()
@@ -123,6 +138,25 @@ class _Played:
         self._outputs: list[Tensor] = []
         self._noises: dict[Noise, Tensor] = {}
 
+    def set_begin_index(self, begin_index: int = 0) -> None:
+        """Where a run begins.
+
+        Raises:
+            PlanError: If that is not row 0.
+        """
+        if begin_index != 0:
+            raise PlanError(f"a run from row {begin_index} on", where=self.plan.label, hint=_ALONE)
+
+    def add_noise(self, *_given: Any, **_named: Any) -> Tensor:
+        """What pipelines that begin with an image ask for.
+
+        Raises:
+            PlanError: Always.
+        """
+        raise PlanError("an image to begin with", where=self.plan.label, hint=_ALONE)
+
+    scale_noise = add_noise
+
     def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:  # noqa: ARG002
         """What the net reads."""
         sigma = self.plan.rows[min(self._index, len(self.plan.rows) - 1)].sigma
@@ -137,12 +171,22 @@ class _Played:
         sample: Tensor,
         generator: torch.Generator | None = None,
         return_dict: bool = True,
+        *,
+        eta: float = 0.0,
+        use_clipped_model_output: bool | None = None,  # noqa: ARG002  (a plan always does)
     ) -> Any:
         """From the net's answer at one row to the sample at the next.
 
         Raises:
             OutputError: If there is no row left.
+            PlanError: If noise is asked for: it is the plan's.
         """
+        if eta:
+            raise PlanError(
+                f"eta = {eta:g}: the noise is the plan's",
+                where=self.plan.label,
+                hint='leave eta out, and put it in the recipe: solver = "ddim", eta = 1.0',
+            )
         if self._index >= len(self.plan.rows):
             raise OutputError(
                 f"the plan has {len(self.plan.rows)} evaluations, and all are made",
