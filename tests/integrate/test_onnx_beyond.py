@@ -1,0 +1,66 @@
+"""What a graph answers to energies it was not trained for, and to such as are none."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from calo import SMALL, layer_model, shower_model
+from hasten.adapters.showers import Showers
+from hasten.core.model import Model
+from hasten.integrate.onnx import export_onnx, noise_for
+from hasten.models.calibration import Calibration
+from hasten.solvers import stock_plan
+
+SEEDS = [3, 1, 4, 15, 9, 2, 6, 5]
+NONE = (0.0, -1.0, math.nan, math.inf)
+
+
+def showers() -> Model:
+    """Showers with maps, whose index a wrong energy must not leave."""
+    model = shower_model()
+    assert isinstance(model.codec, Showers)
+    table = torch.linspace(0, 5, 16).expand(2, 3, 3, 16).contiguous()
+    codec = dataclasses.replace(model.codec, calibration=Calibration(5.0, table))
+    return model.replace(codec=codec)
+
+
+@pytest.fixture(scope="module", params=[showers, layer_model], ids=["cells", "layers"])
+def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Asks a graph for showers of these energies, GeV; energies of cells or layers, MeV."""
+    model = request.param()
+    plan = stock_plan(model.process, "euler", "karras", 2)
+    path = tmp_path_factory.mktemp("graph") / "showers.onnx"
+    export_onnx(model, plan, path)
+    session = onnxruntime.InferenceSession(path)
+
+    def ask(*energies: float) -> np.ndarray[Any, Any]:
+        told = np.array(energies, np.float32)[:, None]
+        noise = noise_for(model, plan, SEEDS[: len(energies)]).numpy()
+        return np.asarray(session.run(None, {"condition": told, "noise": noise})[0], np.float64)
+
+    return ask
+
+
+def test_what_is_no_energy_gives_no_cells_and_leaves_the_others_alone(asked: Any) -> None:
+    got = asked(10.0, *NONE, 50.0)
+    assert (got[1:5] == 0).all()
+    other = asked(10.0, *[20.0] * 4, 50.0)
+    np.testing.assert_allclose(got[[0, 5]], other[[0, 5]], rtol=1e-5)
+    assert (got[[0, 5]].sum(axis=1) > 0).all()
+
+
+def test_energies_far_from_the_training_are_conserved(asked: Any) -> None:
+    energies = np.array([1e-3, 0.1, 500.0, 5e3, 1e6, 1e12])
+    got = asked(*energies)
+    assert np.isfinite(got).all()
+    response = got.sum(axis=1) / (1000 * energies)
+    assert ((response > 0.7) & (response < 1.1)).all(), response
+    assert (got[got > 0] >= SMALL.threshold * (1 - 1e-5)).all()
