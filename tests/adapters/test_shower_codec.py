@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from calo import ENERGIES, NET, SCALE, SMALL, layer_model, saved, shower_model, showers
+from calo import (
+    ENERGIES,
+    NET,
+    SCALE,
+    SMALL,
+    layer_codec,
+    layer_model,
+    saved,
+    shower_model,
+    showers,
+)
 from hasten.adapters.card import load_bundle, save_bundle
 from hasten.adapters.cells import Cells
 from hasten.adapters.codecs import own_plan
@@ -72,6 +82,24 @@ def test_energy_is_conserved_whatever_the_net_says() -> None:
     layers = sample(codec.layers, codec.plan, aside, incident)
     torch.testing.assert_close(found, layers, rtol=1e-4, atol=1e-3)
     assert ((cells == 0) | (cells >= SMALL.threshold * (1 - 1e-5))).all()
+
+
+def test_beyond_the_training_the_law_is_that_of_its_ends() -> None:
+    """Polynomials fly off: at ten times the range the response was a hundred."""
+    codec = layer_codec(SMALL)
+    x = torch.randn(4, 7, generator=torch.Generator().manual_seed(0))
+    for end in (-1.0, 1.0):
+        units = [torch.full((4, 1), end * far) for far in (1, 1.5, 5)]
+        responses = [
+            codec.decode(x, unit).sum(1) / codec.energies.of_unit(unit[:, 0]) for unit in units
+        ]
+        for found in responses[1:]:
+            torch.testing.assert_close(found, responses[0], rtol=1e-4, atol=0)
+    # energies that rounding puts a little outside are as they were
+    ends = codec.energies.unit(torch.tensor([1e3 * (1 - 9e-7), 1e5 * (1 + 9e-7)]))
+    assert float(ends.abs().min()) > 1
+    powers = ends[:, None] ** torch.arange(4)
+    assert torch.equal(codec._law(ends)[0], powers @ codec.centre.T)
 
 
 def test_numbers_out_of_all_bounds_make_showers_that_add_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from pathlib import Path
@@ -11,10 +12,12 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 from calo import SMALL, layer_model, shower_model
 from hasten.adapters.showers import Showers
 from hasten.core.model import Model
+from hasten.integrate import unrolled
 from hasten.integrate.onnx import export_onnx, noise_for
 from hasten.models.calibration import Calibration
 from hasten.solvers import stock_plan
@@ -23,16 +26,25 @@ SEEDS = [3, 1, 4, 15, 9, 2, 6, 5]
 NONE = (0.0, -1.0, math.nan, math.inf)
 
 
+def layers() -> Model:
+    """A layer model whose net says something."""
+    model = layer_model()
+    net = copy.deepcopy(model.net)
+    nn.init.normal_(net.final.weight, std=0.3)  # type: ignore[union-attr, arg-type]
+    return model.replace(net=net)
+
+
 def showers() -> Model:
     """Showers with maps, whose index a wrong energy must not leave."""
     model = shower_model()
     assert isinstance(model.codec, Showers)
     table = torch.linspace(0, 5, 16).expand(2, 3, 3, 16).contiguous()
-    codec = dataclasses.replace(model.codec, calibration=Calibration(5.0, table))
+    maps = Calibration(5.0, table)
+    codec = dataclasses.replace(model.codec, calibration=maps, layers=layers())
     return model.replace(codec=codec)
 
 
-@pytest.fixture(scope="module", params=[showers, layer_model], ids=["cells", "layers"])
+@pytest.fixture(scope="module", params=[showers, layers])
 def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Asks a graph for showers of these energies, GeV; energies of cells or layers, MeV."""
     model = request.param()
@@ -43,7 +55,7 @@ def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
     def ask(*energies: float) -> np.ndarray[Any, Any]:
         told = np.array(energies, np.float32)[:, None]
-        noise = noise_for(model, plan, SEEDS[: len(energies)]).numpy()
+        noise = noise_for(model, plan, SEEDS)[: len(energies)].numpy()
         return np.asarray(session.run(None, {"condition": told, "noise": noise})[0], np.float64)
 
     return ask
@@ -64,3 +76,24 @@ def test_energies_far_from_the_training_are_conserved(asked: Any) -> None:
     response = got.sum(axis=1) / (1000 * energies)
     assert ((response > 0.7) & (response < 1.1)).all(), response
     assert (got[got > 0] >= SMALL.threshold * (1 - 1e-5)).all()
+
+
+def test_nets_are_told_no_energy_that_is_farther_out() -> None:
+    """Two energies beyond the farthest, under the same noise, get the same response."""
+    model = layers()
+    (stage,) = parts = unrolled.stages(model, stock_plan(model.process, "euler", "karras", 2))
+    heard: list[torch.Tensor] = []
+
+    def ask(x: torch.Tensor, _time: torch.Tensor, cond: torch.Tensor | None) -> torch.Tensor:
+        assert cond is not None
+        heard.append(cond)
+        return x
+
+    run = unrolled.Unrolled(model, stage.plan, unrolled.Form(), {"layers": ask, "samples": ask})
+    energies = torch.tensor([[1e-3], [0.5], [20.0], [200.0], [1e6]])
+    found = run(condition=energies, noise=unrolled.drawn(parts, [3] * 5))
+    assert model.energies is not None
+    unit = model.energies.unit(1000 * energies)
+    torch.testing.assert_close(heard[0], unit.clamp(-1.5, 1.5))
+    response = found.sum(dim=1) / (1000 * energies[:, 0])
+    torch.testing.assert_close(response[3], response[4], rtol=1e-4, atol=0)
