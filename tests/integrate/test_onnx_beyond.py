@@ -20,7 +20,7 @@ from hasten.core.model import Model
 from hasten.integrate import unrolled
 from hasten.integrate.onnx import export_onnx, noise_for
 from hasten.models.calibration import Calibration
-from hasten.solvers import stock_plan
+from hasten.solvers import sample, stock_plan
 
 SEEDS = [3, 1, 4, 15, 9, 2, 6, 5]
 NONE = (0.0, -1.0, math.nan, math.inf)
@@ -42,6 +42,14 @@ def showers() -> Model:
     maps = Calibration(5.0, table)
     codec = dataclasses.replace(model.codec, calibration=maps, layers=layers())
     return model.replace(codec=codec)
+
+
+def with_share(share: float) -> Model:
+    """Showers whose readings are deposits divided by this."""
+    model = showers()
+    assert isinstance(model.codec, Showers)
+    geometry = dataclasses.replace(model.codec.geometry, share=share)
+    return model.replace(codec=dataclasses.replace(model.codec, geometry=geometry))
 
 
 @pytest.fixture(scope="module", params=[showers, layers])
@@ -76,6 +84,21 @@ def test_energies_far_from_the_training_are_conserved(asked: Any) -> None:
     response = got.sum(axis=1) / (1000 * energies)
     assert ((response > 0.7) & (response < 1.1)).all(), response
     assert (got[got > 0] >= SMALL.threshold * (1 - 1e-5)).all()
+
+
+def test_deposits_are_readings_times_the_share(tmp_path: Path) -> None:
+    model = with_share(0.04)
+    plan = stock_plan(model.process, "euler", "karras", 2)
+    form = {"units": "GeV", "deposits": True}
+    assert export_onnx(model, plan, tmp_path / "x.onnx", **form).distance < 1e-4
+    session = onnxruntime.InferenceSession(tmp_path / "x.onnx")
+    facts = session.get_modelmeta().custom_metadata_map
+    assert (facts["share"], facts["units"]) == ("1", "GeV")
+    assert float(facts["threshold"]) == pytest.approx(0.04 * SMALL.threshold / 1000)
+    told, noise = np.array([[20.0]], np.float32), noise_for(model, plan, [7]).numpy()
+    (cells,) = session.run(None, {"condition": told, "noise": noise})
+    want = sample(model, plan, [7], torch.tensor([2e4]))
+    assert cells.sum() == pytest.approx(0.04 * float(want.sum()) / 1000, rel=1e-4)
 
 
 def test_nets_are_told_no_energy_that_is_farther_out() -> None:

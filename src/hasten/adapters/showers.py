@@ -39,8 +39,8 @@ many weak readings, with 1 too few (.5 and .4 standard deviations of Geant4 show
 HUGE = 40.0
 """No number is taken for more: the energy, e^40 MeV, must not overflow when it is squared."""
 EDGE = 1 + 1e-6
-"""Unit energies beyond are taken for this by the polynomials, which fly off outside of -1 to 1. Those
-at the ends of the training, which rounding may put a little outside, stay what they are."""
+"""The polynomials take unit energies beyond for this: they fly off outside of -1 to 1. Those at the
+ends of the training, which rounding may put a little outside, stay what they are."""
 _ASIDE = 1 << 63
 
 

@@ -52,6 +52,7 @@ class Form:
         order: Of the cells, one of `ORDERS`.
         units: Of the energies that come out, one of `UNITS`; incident energies are in GeV.
         columns: Of the condition; the incident energy is the first, others are ignored.
+        deposits: Whether cells are what was deposited in the active material, not readings.
         guidance: Weight where a row states none.
     """
 
@@ -60,7 +61,15 @@ class Form:
     order: str = ORDERS[0]
     units: str = "MeV"
     columns: int = 1
+    deposits: bool = False
     guidance: float = 1.0
+
+    def unit(self, model: Model) -> float:
+        """One in the output as an energy that the model makes, MeV."""
+        unit, codec = UNITS[self.units], model.codec
+        if self.deposits and isinstance(codec, Showers):
+            unit /= codec.geometry.share
+        return unit
 
 
 @final
@@ -232,7 +241,7 @@ class Unrolled(nn.Module):
         if self._form.order != ORDERS[0]:
             cells = samples.reshape(samples.shape[0], *self._model.shape)
             samples = cells.permute(0, 3, 2, 1).flatten(1)
-        unit = UNITS[self._form.units]
+        unit = self._form.unit(self._model)
         return samples if unit == 1 else samples / unit
 
 
