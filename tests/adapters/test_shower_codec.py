@@ -159,7 +159,7 @@ def test_layers_and_cells_do_not_share_noise() -> None:
 def test_energies_outside_the_training_are_refused_unless_told() -> None:
     model, plan = shower_model(), stock_plan(EDM(), "euler", "karras", 2)
     for wrong in (torch.tensor([10.0]), torch.tensor([2e5]), torch.tensor([float("nan")])):
-        with pytest.raises(PlanError, match="trained from 1000 to 100000"):
+        with pytest.raises(PlanError, match="trained from 1 to 100 GeV"):
             sample(model, plan, [0], wrong)
     with pytest.raises(PlanError, match="given energies"):
         sample(model, plan, [0])

@@ -63,9 +63,9 @@ def test_presets_and_cells(tmp_path: Path) -> None:
     [
         (("--energy", "1,ten"), ("no list of energies", "1,10,100")),
         (("--energy", "1", "--low", 2), ("not both",)),
-        (("--low", 0.1), ("100 MeV", "0.5 and 2000 GeV")),
-        (("--energy", "nan"), ("nan MeV",)),
-        (("--low", 30, "--high", 20), ("no range of energies",)),
+        (("--low", 0.1), ("at 0.1 GeV", "0.5 and 2000 GeV")),
+        (("--energy", "nan"), ("nan GeV",)),
+        (("--low", 30, "--high", 20), ("no range of energies from 30 to 20 GeV",)),
         (("-n", 0), ("at least 1",)),
         (("-n", 10**15), ("do not fit in memory", "--seed")),
     ],
