@@ -79,14 +79,17 @@ def test_the_table_has_every_observable_and_the_costly_ones_asked_for(files: Pat
     assert "300 showers against 300 true ones" in result.stderr
 
 
-def test_slices_stand_beside_those_of_true_showers(files: Path) -> None:
-    words = (files / "off.h5", files / "true.h5", "--truth", files / "same.h5")
+def test_slices_stand_beside_those_of_true_showers(files: Path, tmp_path: Path) -> None:
+    true = load_showers(files / "true.h5")
+    off = Showers(true.energies, 1.1 * true.cells, SMALL, "off")
+    save_showers(tmp_path / "off.h5", off)
+    words = (tmp_path / "off.h5", files / "true.h5", "--truth", files / "true.h5")
     found = json.loads(physics(*words, "--format", "json").stdout)
     table = physics(*words).stdout
     for name in ("response", "core"):
         for side in ("judged", "floor"):
             ratios = [each[name]["ratio"] for each in found[side]["slices"] if each[name]]
-            assert ratios or side == "floor"
+            assert len(ratios) == 5
             for ratio in ratios:
                 shown = f"{ratio['value']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
                 assert shown in table

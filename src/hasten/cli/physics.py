@@ -81,7 +81,8 @@ def physics(
 ) -> None:
     """Hold showers against true ones: every observable, beside what true showers would get.
 
-    With --low and --high all of it for a slice of the incident energy. Most of it takes seconds for some thousand showers; with --also, up to minutes.
+    With --low and --high all of it for a slice of the incident energy. Most of it takes seconds for
+    some thousand showers; with --also, up to minutes.
     """
     from hasten.data.showers import load_showers
     from hasten.measure.physics.summary import measure_physics, showers_for_fpd

@@ -93,8 +93,9 @@ def sample(
     trained = net.energies
     if beyond and trained is not None:
         net = net.replace(energies=trained.covering(wanted))
-    outside = "" if net.energies == trained else _beyond(wanted, trained)
-    if outside:
+    outside = ""
+    if trained is not None and net.energies != trained:
+        outside = _beyond(wanted, trained)
         talk.say(f"warning     {outside}: nothing vouches for showers beyond", "yellow")
     if recipe is None and (own := _own_recipes(net)):
         noun = "the recipe" if len(own) == 1 else "the recipes"
