@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from calo import ENERGIES, NET, SCALE, SMALL, layer_model, saved, shower_model, showers
+from calo import (
+    ENERGIES,
+    NET,
+    SCALE,
+    SMALL,
+    layer_codec,
+    layer_model,
+    saved,
+    shower_model,
+    showers,
+)
 from hasten.adapters.card import load_bundle, save_bundle
 from hasten.adapters.cells import Cells
 from hasten.adapters.codecs import own_plan
@@ -74,6 +84,24 @@ def test_energy_is_conserved_whatever_the_net_says() -> None:
     assert ((cells == 0) | (cells >= SMALL.threshold * (1 - 1e-5))).all()
 
 
+def test_beyond_the_training_the_law_is_that_of_its_ends() -> None:
+    """Polynomials fly off: at ten times the range the response was a hundred."""
+    codec = layer_codec(SMALL)
+    x = torch.randn(4, 7, generator=torch.Generator().manual_seed(0))
+    for end in (-1.0, 1.0):
+        units = [torch.full((4, 1), end * far) for far in (1, 1.5, 5)]
+        responses = [
+            codec.decode(x, unit).sum(1) / codec.energies.of_unit(unit[:, 0]) for unit in units
+        ]
+        for found in responses[1:]:
+            torch.testing.assert_close(found, responses[0], rtol=1e-4, atol=0)
+    # energies that rounding puts a little outside are as they were
+    ends = codec.energies.unit(torch.tensor([1e3 * (1 - 9e-7), 1e5 * (1 + 9e-7)]))
+    assert float(ends.abs().min()) > 1
+    powers = ends[:, None] ** torch.arange(4)
+    assert torch.equal(codec._law(ends)[0], powers @ codec.centre.T)
+
+
 def test_numbers_out_of_all_bounds_make_showers_that_add_up() -> None:
     codec = shower_model().codec
     assert isinstance(codec, Showers)
@@ -131,7 +159,7 @@ def test_layers_and_cells_do_not_share_noise() -> None:
 def test_energies_outside_the_training_are_refused_unless_told() -> None:
     model, plan = shower_model(), stock_plan(EDM(), "euler", "karras", 2)
     for wrong in (torch.tensor([10.0]), torch.tensor([2e5]), torch.tensor([float("nan")])):
-        with pytest.raises(PlanError, match="trained from 1000 to 100000"):
+        with pytest.raises(PlanError, match="trained from 1 to 100 GeV"):
             sample(model, plan, [0], wrong)
     with pytest.raises(PlanError, match="given energies"):
         sample(model, plan, [0])

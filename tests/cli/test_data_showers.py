@@ -122,6 +122,18 @@ def test_options_of_the_other_kind_are_refused(tmp_path: Path) -> None:
     failed(hasten("data", "info", images, "--axes", "r-phi-z"), "--axes means nothing for images")
 
 
+def test_showers_that_cannot_be_read_are_still_showers(tmp_path: Path) -> None:
+    missing = hasten("data", "info", tmp_path / "nothere.h5")
+    failed(missing, "no such file or folder")
+    assert "fashion-mnist" not in missing.stderr
+    np.savez(tmp_path / "keys.npz", showers=np.ones((3, 6480)), energies=np.ones(3))
+    failed(hasten("data", "info", tmp_path / "keys.npz"), "'incident_energies'", "if 'energies'")
+    np.savez(tmp_path / "words.npz", showers=np.array(["a", "b"]), incident_energies=np.ones(2))
+    failed(hasten("data", "info", tmp_path / "words.npz"), "is there but holds no numbers")
+    np.savez(tmp_path / "images.npz", images=np.zeros((4, 8, 8), np.uint8))
+    assert hasten("data", "info", tmp_path / "images.npz").exit_code == 0
+
+
 def test_other_warnings_are_passed_on() -> None:
     import warnings
 

@@ -32,12 +32,14 @@ def recipe(tmp_path: Path) -> Path:
 def test_a_graph_is_asked_for_as_told(asked: dict[str, Any], recipe: Path, tmp_path: Path) -> None:
     path = tmp_path / "out.onnx"
     words = ("--noise", "seed", "--order", "r-phi-z", "--units", "GeV", "--columns", 8)
+    words += ("--deposits",)
     result = hasten("export", "mixture", "-r", recipe, "--onnx", path, *words, "--seed", 7)
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() == str(path)
     assert "Mind the seeds." in result.stderr
     assert "to 2e-06" in result.stderr
     form = {"noise": "seed", "order": "r-phi-z", "units": "GeV", "columns": 8, "seed": 7}
+    form["deposits"] = True
     assert {key: asked[key] for key in form} == form
     assert asked["guidance"] == 1.0
     assert "dpmpp_2m" in asked["recipe"]
@@ -47,7 +49,7 @@ def test_what_is_not_told_is_left_to_the_library(
     asked: dict[str, Any], recipe: Path, tmp_path: Path
 ) -> None:
     hasten("export", "mixture", "-r", recipe, "--onnx", tmp_path / "out.onnx")
-    assert not {"noise", "seed", "order", "units", "columns"} & asked.keys()
+    assert not {"noise", "seed", "order", "units", "columns", "deposits"} & asked.keys()
     words = ("--noise", "seed", "--seed", "none")
     hasten("export", "mixture", "-r", recipe, "--onnx", tmp_path / "out.onnx", *words)
     assert asked["seed"] is None
@@ -73,4 +75,5 @@ def test_what_only_showers_have_is_refused_in_words(recipe: Path, tmp_path: Path
     failed(hasten(*base, "--columns", 8), "for models of showers")
     failed(hasten(*base, "--order", "r-phi-z"), "only cells in regular layers")
     failed(hasten(*base, "--noise", "seed"), "how many samples")
+    failed(hasten(*base, "--deposits"), "only cells of showers have deposits")
     assert not path.exists()

@@ -10,7 +10,8 @@ from typer.testing import CliRunner, Result
 
 from calo import SMALL, showers
 from hasten import cli
-from hasten.data.showers import Showers, save_showers
+from hasten.data.showers import Showers, load_showers, save_showers
+from hasten.measure.physics.summary import showers_for_fpd
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +63,73 @@ def test_the_table_has_every_observable_and_the_costly_ones_asked_for(files: Pat
     words = ("--truth", files / "same.h5", "--rows", 300, "--also", "kpd", "--also", "high")
     result = physics(files / "off.h5", files / "true.h5", *words)
     assert result.exit_code == 0, result.output
-    for said in ("response", "ring fractions", "cell energies", "resolution / true", "KPD", "AUC"):
+    for said in (
+        "response",
+        "ring fractions",
+        "cell energies",
+        "resolution / true",
+        "KPD",
+        "AUC",
+        "central 68 %",
+    ):
         assert said in result.stdout
-    assert "FPD" not in result.stdout
+    assert "RMS difference" in result.stdout
+    assert "FPD" not in result.stdout + result.stderr
+    assert "warning" not in result.stderr
     assert "300 showers against 300 true ones" in result.stderr
+
+
+def test_slices_stand_beside_those_of_true_showers(files: Path, tmp_path: Path) -> None:
+    true = load_showers(files / "true.h5")
+    off = Showers(true.energies, 1.1 * true.cells, SMALL, "off")
+    save_showers(tmp_path / "off.h5", off)
+    words = (tmp_path / "off.h5", files / "true.h5", "--truth", files / "true.h5")
+    found = json.loads(physics(*words, "--format", "json").stdout)
+    table = physics(*words).stdout
+    for name in ("response", "core"):
+        for side in ("judged", "floor"):
+            ratios = [each[name]["ratio"] for each in found[side]["slices"] if each[name]]
+            assert len(ratios) == 5
+            for ratio in ratios:
+                shown = f"{ratio['value']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
+                assert shown in table
+
+
+def test_a_slice_of_the_energy_is_cut_from_all_sides(files: Path) -> None:
+    words = (files / "same.h5", files / "true.h5", "--truth", files / "same.h5")
+    result = physics(*words, "--low", 3, "--high", 30, "--format", "json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    energies = {name: load_showers(files / f"{name}.h5").energies for name in ("same", "true")}
+    counts = {n: int(((e >= 3e3) & (e <= 3e4)).sum()) for n, e in energies.items()}
+    assert (found["n"], found["m"]) == (counts["same"], counts["true"])
+    edges = [each["low"] for each in found["judged"]["slices"]]
+    assert min(edges) >= 3e3
+    assert max(edges) < 3e4
+    none = physics(*words, "--low", 300)
+    assert none.exit_code == 2
+    assert "no showers of 300 to any GeV" in none.stderr
+
+
+def test_energies_of_another_law_are_warned_of(files: Path, tmp_path: Path) -> None:
+    found = load_showers(files / "same.h5")
+    high = found.energies > 3e3
+    some = Showers(found.energies[high], found.cells[high], SMALL, "high")
+    save_showers(tmp_path / "high.h5", some)
+    result = physics(tmp_path / "high.h5", files / "true.h5")
+    assert result.exit_code == 0, result.output
+    assert "incident energies of the two sides differ" in result.stderr
+
+
+def test_fpd_says_how_many_showers_it_needs(files: Path) -> None:
+    words = (files / "off.h5", files / "true.h5", "--truth", files / "same.h5", "--also", "fpd")
+    needed = showers_for_fpd(SMALL)
+    few = physics(*words, "--rows", needed - 1)
+    assert f"FPD needs at least {needed:,} showers" in few.stderr
+    assert "FPD" not in few.stdout
+    enough = physics(*words, "--rows", needed)
+    assert "FPD" in enough.stdout
+    assert "FPD" not in enough.stderr
 
 
 def test_too_few_showers_are_an_error_in_words(files: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import h5py
@@ -92,8 +93,17 @@ def test_energies_beyond_the_training_are_sampled_where_that_is_said(
     refused = sampled(folder, tmp_path / "x.h5", *words)
     assert refused.exit_code == 2
     assert "--beyond" in refused.stderr
-    assert sampled(folder, tmp_path / "x.h5", *words, "--beyond").exit_code == 0
+    assert "from 0.5 to 200 GeV" in refused.stderr
+    made = sampled(folder, tmp_path / "x.h5", *words, "--beyond")
+    assert made.exit_code == 0
+    assert "warning     energies from 0.5 to 200 GeV" in made.stderr
     assert load_showers(tmp_path / "x.h5").energies.tolist() == [500.0, 2e5]
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file.attrs["beyond"].endswith("trained from 1 to 100")
+    within = sampled(folder, tmp_path / "y.h5", "-n", 2, "--energy", "2,50", "--beyond")
+    assert "warning" not in within.stderr
+    with h5py.File(tmp_path / "y.h5") as file:
+        assert "beyond" not in file.attrs
 
 
 def test_energies_of_any_shape_and_precision_are_one_a_shower(folder: Path, tmp_path: Path) -> None:
@@ -119,7 +129,7 @@ def test_energies_that_look_like_gev_are_warned_of_in_words(folder: Path, tmp_pa
 @pytest.mark.parametrize(
     ("name", "words", "said"),
     [
-        ("x.h5", ("--energy", "0.5"), ("500 to 500 MeV", "trained from 1000")),
+        ("x.h5", ("--energy", "0.5"), ("of 0.5 GeV", "trained from 1 to 100 GeV")),
         ("x.h5", ("--energy", "2", "--cond", "3"), ("more than one kind",)),
         ("x.h5", ("--energy", "two"), ("neither a list of energies nor a file",)),
         ("x.h5", ("--class", "1"), ("no classes",)),
@@ -143,6 +153,26 @@ def test_pictures_are_no_showers(tmp_path: Path) -> None:
     )
     assert result.exit_code == 2
     assert "no showers" in result.stderr
+    assert ".png or .npz" in result.stderr
+
+
+def test_a_recipe_that_comes_with_the_model_is_named_where_none_is_asked_for(
+    folder: Path, tmp_path: Path
+) -> None:
+    place = shutil.copytree(folder, tmp_path / "calo")
+    words = ["sample", str(place), "-n", "1", "-o", str(tmp_path / "x.npz")]
+    card = (place / "card.toml").read_text()
+    speed = '[reference.speed]\nsolver = "euler"\ngrid = "karras"\nsteps = 2\n'
+    (place / "card.toml").write_text(card + speed)
+    bare = CliRunner().invoke(cli.app, words)
+    assert bare.exit_code == 0, bare.output
+    assert "comes with" not in bare.stderr
+    (place / "recipes").mkdir()
+    short(place / "recipes").rename(place / "recipes" / "fast.toml")
+    assert "comes with the recipe fast: -r fast" in CliRunner().invoke(cli.app, words).stderr
+    told = CliRunner().invoke(cli.app, [*words, "-r", "fast"])
+    assert told.exit_code == 0, told.output
+    assert "comes with" not in told.stderr
 
 
 def test_inspect_tells_of_energies_and_of_the_layer_model(folder: Path) -> None:

@@ -10,6 +10,7 @@ from hasten.cli import simulating
 from hasten.data.energies import LAWS
 from hasten.data.geometry import GEOMETRIES
 from hasten.data.gflash import DS2_LIKE, PRESETS
+from hasten.data.showers import load_showers
 from test_cli import failed, hasten
 
 
@@ -63,9 +64,9 @@ def test_presets_and_cells(tmp_path: Path) -> None:
     [
         (("--energy", "1,ten"), ("no list of energies", "1,10,100")),
         (("--energy", "1", "--low", 2), ("not both",)),
-        (("--low", 0.1), ("100 MeV", "0.5 and 2000 GeV")),
-        (("--energy", "nan"), ("nan MeV",)),
-        (("--low", 30, "--high", 20), ("no range of energies",)),
+        (("--low", 0.1), ("at 0.1 GeV", "0.5 and 2000 GeV")),
+        (("--energy", "nan"), ("nan GeV",)),
+        (("--low", 30, "--high", 20), ("no range of energies from 30 to 20 GeV",)),
         (("-n", 0), ("at least 1",)),
         (("-n", 10**15), ("do not fit in memory", "--seed")),
     ],
@@ -78,7 +79,17 @@ def test_what_cannot_be_is_refused(
 
 
 def test_other_kinds_of_files_are_refused(tmp_path: Path) -> None:
-    failed(hasten("data", "gflash", "-o", tmp_path / "x.npz"), "unknown kind", ".h5")
+    failed(hasten("data", "gflash", "-o", tmp_path / "x.root"), "unknown kind", ".h5", ".npz")
+
+
+def test_an_archive_holds_the_same_showers(tmp_path: Path) -> None:
+    words = ("-n", 5, "--seed", 3, "--energy", 2)
+    _, cells, _ = gflash(tmp_path / "x.h5", *words)
+    result = hasten("data", "gflash", "-o", tmp_path / "x.npz", *words)
+    assert result.exit_code == 0, result.output
+    found = load_showers(tmp_path / "x.npz")
+    np.testing.assert_array_equal(found.cells, cells)
+    assert found.energies.tolist() == [2e3] * 5
 
 
 def test_without_h5py_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

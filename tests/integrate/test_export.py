@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from calo import shower_model
 from hasten.adapters.card import load_bundle, save_bundle
 from hasten.adapters.diffusers.save import stock_schedulers
 from hasten.adapters.module import from_module
@@ -321,6 +322,13 @@ def test_a_net_that_cannot_be_traced_is_refused_in_words(tmp_path: Path) -> None
     with pytest.raises(ModelError, match="only class labels"):
         export(free, stock_plan(model.process, "ddim", "karras", 2), tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_showers_is_told_the_other_way(tmp_path: Path) -> None:
+    model = shower_model()
+    plan = stock_plan(model.process, "euler", "karras", 2)
+    with pytest.raises(ModelError, match=r"(?s)as one graph.*--onnx FILE\.onnx"):
+        export(model, plan, tmp_path / "out")
 
 
 def test_a_copy_that_answers_otherwise_never_leaves(uvit: Model, tmp_path: Path) -> None:

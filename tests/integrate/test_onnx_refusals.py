@@ -42,6 +42,7 @@ def test_what_cannot_be_in_a_graph_is_refused_in_words(tmp_path: Path) -> None:
     refused(image, "columns and units are for models of showers", units="GeV")
     refused(image, "only cells in regular layers", order="r-phi-z")
     refused(layer_model(), "only cells in regular layers", order="r-phi-z")
+    refused(layer_model(), "only cells of showers have deposits", deposits=True)
     refused(shower, "'phi-r-z'", order="phi-r-z")
     refused(shower, "'keV'", units="keV")
     refused(shower, "noise from 'nowhere'", noise="nowhere")

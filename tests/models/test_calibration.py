@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
 from hasten.errors import BudgetError
-from hasten.models.calibration import DEPTHS, ENERGIES, LEVELS, Calibration
+from hasten.models.calibration import DEPTHS, ENERGIES, LEVELS, Calibration, check_enough
 
 QUARTERS = torch.tensor([0.25, 0.75])
 
@@ -93,5 +95,20 @@ def test_a_single_layer_can_be_calibrated() -> None:
 
 def test_too_few_showers_are_refused() -> None:
     true, unit = sample(300, 0, 0)
-    with pytest.raises(BudgetError, match="too few"):
-        Calibration.fit(true, unit, true, unit)
+    more = sample(6000, 0, 0)
+    for sides in ((true, unit, *more), (*more, true, unit)):
+        with pytest.raises(BudgetError, match="300 showers are too few"):
+            Calibration.fit(*sides)
+
+
+def test_how_many_showers_it_takes_is_said_from_the_energies_themselves() -> None:
+    unit = torch.linspace(-1, 1, 300)
+    with pytest.raises(BudgetError) as told:
+        check_enough(unit)
+    words = re.search("about ([0-9,]+) showers", str(told.value))
+    assert words is not None
+    enough = int(words[1].replace(",", ""))
+    check_enough(torch.linspace(-1, 1, enough))
+    assert enough < 1000
+    with pytest.raises(BudgetError, match="of all energies"):
+        check_enough(torch.full((5000,), -1.0))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -60,6 +61,12 @@ def test_the_page_needs_nothing_but_itself(tmp_path: Path, kind: str, outcome: s
     assert "http" not in re.sub(r"base64,[^\"]*", "", text)
     assert "@import" not in text
     assert "<script" not in text
+
+
+def test_the_command_writes_what_the_model_makes(tmp_path: Path) -> None:
+    story = read(runs.write(tmp_path / "run"))
+    for kind, name in (("image", "samples.png"), ("shower", "samples.h5")):
+        assert f"-n 64 -o {name}<" in render(dataclasses.replace(story, kind=kind))
 
 
 def test_ids_are_unique_and_references_resolve(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from hasten.report import tables
 from hasten.report.story import Story, read
+from hasten.report.words import threads
 from report import runs
 
 
@@ -58,6 +59,11 @@ def test_facts(story: Story) -> None:
     assert tables.search_facts(story)["trials"] == "180"
     assert "9f2c61aa0b3d4e58" in tables.provenance(story)["run id"]
     assert "margin = 0.05" in tables.provenance(story)["settings"]
+    assert tables.provenance(story)["device"].endswith(", 2 threads")
+
+
+def test_one_thread_is_no_threads() -> None:
+    assert [threads(number) for number in (1, 2)] == ["1 thread", "2 threads"]
 
 
 def test_the_front_is_fastest_first_and_beats_all_others(story: Story) -> None:

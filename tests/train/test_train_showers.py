@@ -21,7 +21,7 @@ from hasten.core.plan import Plan
 from hasten.data.geometry import SIW
 from hasten.data.showers import Showers as Data
 from hasten.data.showers import load_showers, save_showers
-from hasten.errors import DataError, ModelError, RunError
+from hasten.errors import BudgetError, DataError, ModelError, RunError
 from hasten.loading import load
 from hasten.solvers import stock_plan
 from hasten.solvers.loop import sample
@@ -282,6 +282,31 @@ def test_a_trained_model_is_calibrated_from_the_command_line(place: Path) -> Non
     made = torch.cat([sample(model, plan, [i], energies[i : i + 1]) for i in range(100)])
     hits, true = float((made > 0).float().mean()), float((cells[:100] > 0).mean())
     assert hits == pytest.approx(true, rel=0.2)  # a net of no use, and yet as many hits
+
+
+def test_what_cannot_calibrate_is_refused_before_anything_is_sampled(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incident, cells = showers_to_calibrate_with(place / "more.h5")
+    train_config(place / "cells.toml", place / "more.h5", place / "run")
+    folder = place / "run" / "model"
+
+    def never(*_: object) -> Tensor:
+        raise AssertionError("sampled too early")
+
+    monkeypatch.setattr(calibrating, "sample", never)
+    save_showers(place / "beyond.h5", Data(4 * incident, cells, SIW, "beyond"))
+    with pytest.raises(DataError, match=r"(?s)trained from 1000 to 10000.*it was trained on"):
+        calibrating.calibrate(folder, place / "beyond.h5", 500)
+    even = np.random.default_rng(0).uniform(1e3, 1e4, 900).astype(np.float32)
+    save_showers(place / "even.h5", Data(even, cells, SIW, "even"))
+    with pytest.raises(DataError, match="incident energies are uniform"):
+        calibrating.calibrate(folder, place / "even.h5", 500)
+    with pytest.raises(BudgetError, match="200 showers are too few"):
+        calibrating.calibrate(folder, place / "more.h5", 200)
+    with pytest.raises(ModelError, match=r"(?s)no model in such a folder.*calibrated already"):
+        calibrating.calibrate(Path("calo-geant4"), place / "more.h5", 500)
+    assert not (folder / calibrating.SAMPLED).exists()
 
 
 def test_a_calibration_that_was_stopped_goes_on(

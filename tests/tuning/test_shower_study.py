@@ -11,10 +11,11 @@ from small import SPEEDS
 
 from calo import SMALL, shower_model, showers
 from hasten.data.showers import Showers, save_showers
-from hasten.errors import DataError
+from hasten.errors import DataError, ModelError
 from hasten.report import read, render
 from hasten.tuning.outcome import Outcome
 from hasten.tuning.run import tune
+from hasten.tuning.standard import settle_given
 
 SETTINGS = {"margin": 0.1, "trials": 12, "seeds": 8, "search_samples": 128, "samples": 256}
 SETTINGS |= {"finalists": 1, "shown": 4, "run_id": "0123456789abcdef", "only": "plan"}
@@ -83,6 +84,30 @@ def test_showers_of_another_law_of_energies_cannot_judge(tmp_path: Path) -> None
     save_showers(tmp_path / "other.h5", Showers(energies, cells.numpy(), SMALL, "other"))
     with pytest.raises(DataError, match="energies are uniform"):
         tune(shower_model(), run=tmp_path / "run", reference=tmp_path / "other.h5", **SETTINGS)
+
+
+def test_wrong_data_or_a_wrong_judge_leave_no_folder_behind(tmp_path: Path) -> None:
+    """A folder left there would refuse the corrected command."""
+    run = tmp_path / "run"
+    with pytest.raises(DataError, match="no such file"):
+        tune(shower_model(), run=run, reference=tmp_path / "nothere.h5", **SETTINGS)
+    with pytest.raises(ModelError, match="no such judge"):
+        tune(shower_model(), run=run, judge="nobody", **SETTINGS)
+    with pytest.raises(ModelError, match="looks at images"):
+        tune(shower_model(), run=run, judge="fashion", **SETTINGS)
+    assert not run.exists()
+
+
+def test_the_judge_on_the_card_is_named_as_such_where_it_does_not_suit() -> None:
+    model = shower_model()
+    for judge, card, said in (
+        ("fashion", {}, "card's is taken"),
+        (None, "fashion", "name it with"),
+    ):
+        model.card = {"judge": {"name": card}} if card else {}
+        with pytest.raises(ModelError) as told:
+            settle_given(model, judge, "real.h5")
+        assert said in str(told.value)
 
 
 def test_showers_without_energies_cannot_judge(tmp_path: Path) -> None:

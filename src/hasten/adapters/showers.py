@@ -38,6 +38,9 @@ weakest reading at different numbers, and mixed they make what is in between. Wi
 many weak readings, with 1 too few (.5 and .4 standard deviations of Geant4 showers)."""
 HUGE = 40.0
 """No number is taken for more: the energy, e^40 MeV, must not overflow when it is squared."""
+EDGE = 1 + 1e-6
+"""The polynomials take unit energies beyond for this: they fly off outside of -1 to 1. Those at the
+ends of the training, which rounding may put a little outside, stay what they are."""
 _ASIDE = 1 << 63
 
 
@@ -117,7 +120,7 @@ class LayerEnergies(Codec):
         return f"LayerEnergies({self.energies}, {self.scale}, {tables})"
 
     def _law(self, unit: Tensor) -> tuple[Tensor, Tensor]:
-        basis = _basis(unit)
+        basis = _basis(unit.clamp(-EDGE, EDGE))
         centre, spread = self.centre.to(basis), self.spread.to(basis)
         log = (basis @ spread.T).clamp(min=_least(len(spread)).to(basis))
         return basis @ centre.T, log.exp()

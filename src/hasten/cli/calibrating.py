@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +32,7 @@ def calibrate(
 
     if threads:
         torch.set_num_threads(threads)
-    again = f"hasten calibrate {model} --data {data} -n {n}"
+    again = shlex.join(["hasten", *sys.argv[1:]])
     with talk.resumable(again), talk.progress("sampling") as advance:
         put_right(model, data, n, progress=lambda done, total: advance(done, total))
     typer.echo(str(model))

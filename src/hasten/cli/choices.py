@@ -88,7 +88,8 @@ Condition: TypeAlias = Annotated[
     typer.Option(
         "--cond",
         metavar="VALUES",
-        help="Conditions that are no classes: numbers separated by commas, or a .npy file.",
+        help="Conditions that are no classes: numbers separated by commas, or a .npy file. For "
+        "shower models they are incident energies in MeV.",
         show_default=False,
     ),
 ]

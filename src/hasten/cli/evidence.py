@@ -34,7 +34,7 @@ class Evidence:
         net: The model.
         n: Samples that quality rests on.
         judge: The judge's name or folder; None takes the card's.
-        reference: Real images; None takes the judge's, else the model's own converged samples.
+        reference: Real samples; None takes the judge's, else the model's own converged samples.
         guidance: Of every sample.
         origin: What all seeds come from.
         advance: Told how it goes.

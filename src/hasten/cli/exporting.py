@@ -96,9 +96,18 @@ def export(
             show_default=False,
         ),
     ] = None,
+    deposits: Annotated[
+        bool,
+        typer.Option(
+            "--deposits",
+            help="Cells as deposited in the active material, as Par04 has them: readings times the "
+            "share of the geometry.",
+        ),
+    ] = False,
 ) -> None:
     """Write a model and its way of sampling as a folder, or one file, that works without hasten."""
     form: dict[str, Any] = {"noise": noise, "order": order, "units": units, "columns": columns}
+    form |= {"deposits": True} if deposits else {}
     form = {key: value for key, value in form.items() if value is not None}
     if seed is not None:
         form["seed"] = _seed(seed, noise)

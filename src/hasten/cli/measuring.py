@@ -21,7 +21,7 @@ Real = Annotated[
     str | None,
     typer.Option(
         "--reference",
-        help="Real images in any readable form; by default those behind the judge, else the "
+        help="Real samples in any readable form; by default those behind the judge, else the "
         "model's own converged samples.",
         show_default=False,
     ),
@@ -177,7 +177,7 @@ def _origin(seed: int | None) -> str:
 
 
 def _print_measure(facts: dict[str, Any]) -> None:
-    from hasten.report.words import digits, duration, percent, ratio
+    from hasten.report.words import digits, duration, percent, ratio, threads
 
     time, counted, quality = facts["seconds_per_sample"], facts["cost"], facts["quality"]
     partial = facts["nfe"] - facts["full_evaluations"]
@@ -187,7 +187,7 @@ def _print_measure(facts: dict[str, Any]) -> None:
         "recipe": facts["recipe"],
         "evaluations": str(facts["nfe"]) + (f", {partial} of them partial" if partial else ""),
         "time per sample": f"{interval(time, duration)}, batch {where['batch']}",
-        "on": f"{where['device']}, {where['dtype']}, {where['threads']} threads",
+        "on": f"{where['device']}, {where['dtype']}, {threads(where['threads'])}",
         "parameters": f"{counted['parameters']:,}, {size(counted['weight_bytes'])}",
         "MACs an evaluation": f"{counted['macs_linear_conv']:,} linear and convolution, "
         f"{counted['macs_attention']:,} attention",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import enum
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hasten.cli import choices, showers, talk
+from hasten.errors import DataError
 
 if TYPE_CHECKING:
+    from hasten.data.showers import Showers
+    from hasten.measure.physics.slices import Against
     from hasten.measure.physics.summary import Physics, Row
     from hasten.measure.result import Measurement
 
@@ -60,15 +64,28 @@ def physics(
             show_default=False,
         ),
     ] = None,
+    low: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GEV", help="Only showers of at least this incident energy.", show_default=False
+        ),
+    ] = None,
+    high: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GEV", help="Only showers of at most this incident energy.", show_default=False
+        ),
+    ] = None,
     geometry: showers.GeometryName = None,
     form: choices.Output = talk.Format.TABLE,
 ) -> None:
     """Hold showers against true ones: every observable, beside what true showers would get.
 
-    Most of it takes seconds for some thousand showers; with --also, up to minutes.
+    With --low and --high all of it for a slice of the incident energy. Most of it takes seconds for
+    some thousand showers; with --also, up to minutes.
     """
     from hasten.data.showers import load_showers
-    from hasten.measure.physics.summary import measure_physics
+    from hasten.measure.physics.summary import measure_physics, showers_for_fpd
     from hasten.tuning.standard import shower_features
 
     features = None if judge is None else shower_features(judge)
@@ -76,10 +93,10 @@ def physics(
         real = load_showers(
             reference, geometry=geometry, rows=rows, split=split.value if split else None
         )
-        made = load_showers(judged, geometry=real.geometry, rows=rows)
-        others = None
+        made = _within(load_showers(judged, geometry=real.geometry, rows=rows), low, high)
+        real, others = _within(real, low, high), None
         if truth is not None:
-            more = load_showers(truth, geometry=real.geometry, rows=rows)
+            more = _within(load_showers(truth, geometry=real.geometry, rows=rows), low, high)
             others = more.cells, more.energies
         found = measure_physics(
             made.cells,
@@ -91,10 +108,35 @@ def physics(
             features=features,
             costly=[each.value for each in also or ()],
         )
+    if found.judged.separations["incident energy"].corrected.low > 0:
+        talk.say(
+            "warning     the incident energies of the two sides differ, so nothing else here means "
+            "anything: hasten sample --energy FILE takes those of a file",
+            "yellow",
+        )
+    if Costly.FPD in (also or ()) and found.judged.fpd is None:
+        talk.say(f"FPD needs at least {showers_for_fpd(real.geometry):,} showers on either side")
     if form is talk.Format.JSON:
         talk.emit_json(found.to_dict())
         return
     _print(found)
+
+
+def _within(found: Showers, low: float | None, high: float | None) -> Showers:
+    """Showers whose incident energies lie between two, GeV; all where neither is given."""
+    least, most = 1000 * (low or 0.0), math.inf if high is None else 1000 * high
+    if low is None and high is None:
+        return found
+    kept = found.part((found.energies >= least) & (found.energies <= most))
+    if not len(kept):
+        ends = f"{low or 0:g} to {'any' if high is None else format(high, 'g')} GeV"
+        raise DataError(
+            f"no showers of {ends}; it has {found.energies.min() / 1000:.4g} to "
+            f"{found.energies.max() / 1000:.4g} GeV",
+            where=found.name,
+            hint="--low and --high are incident energies in GeV",
+        )
+    return kept
 
 
 def _print(found: Physics) -> None:
@@ -114,18 +156,18 @@ def _print(found: Physics) -> None:
             for name, row in found.judged.separations.items()
         ],
     )
-    talk.emit_table(
-        ("energy, GeV", ">n", ">response / true", ">resolution / true"),
-        [
-            (
-                f"{each.low / 1000:.3g} to {each.high / 1000:.3g}",
-                f"{each.n:,}",
-                _ratio(each.response.ratio if each.response else None),
-                _ratio(each.resolution.ratio if each.resolution else None),
-            )
-            for each in found.judged.slices
-        ],
-    )
+    for name, title in _SLICED.items():
+        talk.emit_table(
+            (f"{title} / true", ">n", ">showers", ">true ones"),
+            [
+                (
+                    f"{each.low / 1000:.3g} to {each.high / 1000:.3g} GeV",
+                    f"{each.n:,}",
+                    *(_sliced(getattr(side, name)) for side in (each, beside)),
+                )
+                for each, beside in zip(found.judged.slices, found.floor.slices, strict=True)
+            ],
+        )
     talk.emit_table(
         ("figure", ">showers", ">true ones"),
         [
@@ -138,9 +180,16 @@ def _print(found: Physics) -> None:
     )
 
 
+_SLICED = {
+    "response": "response",
+    "resolution": "resolution",
+    "core": "resolution by the central 68 %",
+}
+
 _TITLES = {
     "distance": "distance in the judge's features",
     "correlation_largest": "correlations of layers, largest difference",
+    "correlation_rms": "correlations of layers, RMS difference",
     "fpd": "FPD × 1000",
     "kpd": "KPD × 1000",
     "high": "AUC, high-level",
@@ -168,6 +217,10 @@ def _figure(value: Any) -> str:
     if isinstance(value, tuple):
         return f"{value[0]:.3g} ({value[1]:.3g} to {value[2]:.3g})"
     return _ratio(value)
+
+
+def _sliced(found: Against | None) -> str:
+    return _ratio(found.ratio if found else None)
 
 
 def _ratio(found: Measurement | None) -> str:

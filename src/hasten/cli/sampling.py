@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from hasten.core.model import Model
+    from hasten.core.model import Energies, Model
     from hasten.recipe import Recipe
 
 
@@ -73,7 +73,6 @@ def sample(
         _check_form(out)
     import torch
 
-    from hasten.adapters.codecs import geometry_of
     from hasten.applying import apply
     from hasten.data.showers.hdf5 import require_hdf5
     from hasten.data.showers.stores import HDF5_ENDINGS
@@ -86,13 +85,21 @@ def sample(
     if out.suffix == ".png":
         _check_pictures(net.shape, net.name)
     if out.suffix in HDF5_ENDINGS:
-        geometry_of(net)
+        _check_showers(net)
         require_hdf5()  # missed now rather than after the sampling
     count = n or subjects.listed(energy) or COUNT
     seeds = range(seed, seed + count)
     wanted = subjects.conditions(net, seeds, classes=classes, cond=cond, energy=energy)
-    if beyond and net.energies is not None:
-        net = net.replace(energies=net.energies.covering(wanted))
+    trained = net.energies
+    if beyond and trained is not None:
+        net = net.replace(energies=trained.covering(wanted))
+    outside = ""
+    if trained is not None and net.energies != trained:
+        outside = _beyond(wanted, trained)
+        talk.say(f"warning     {outside}: nothing vouches for showers beyond", "yellow")
+    if recipe is None and (own := _own_recipes(net)):
+        noun = "the recipe" if len(own) == 1 else "the recipes"
+        talk.say(f"{net.name} comes with {noun} {', '.join(own)}: -r {own[0]}")
     chosen = subjects.open_recipe(recipe, net, model)
     if guide is not None:
         subjects.guided(chosen, net, guidance)
@@ -104,7 +111,7 @@ def sample(
             piece = seeds[start : start + size]
             given = None if wanted is None else wanted[start : start + size].to(net.device)
             parts.append(fast.sample(piece, given).float().cpu())
-    _FORMS[out.suffix](out, Made(net, chosen, torch.cat(parts), seeds, wanted))
+    _FORMS[out.suffix](out, Made(net, chosen, torch.cat(parts), seeds, wanted, outside))
     talk.say(f"{count} samples, {fast.plan.nfe} evaluations each ({chosen.label})")
     typer.echo(str(out))
 
@@ -112,13 +119,34 @@ def sample(
 @final
 @dataclass(frozen=True)
 class Made:
-    """What was sampled, how, and under which conditions."""
+    """What was sampled, how, and under which conditions; how far beyond the training, in words."""
 
     model: Model
     recipe: Recipe
     samples: Tensor
     seeds: range
     cond: Tensor | None
+    outside: str = ""
+
+
+def _own_recipes(net: Model) -> list[str]:
+    """Names of the recipes in a model's folder."""
+    folder = net.card.get("folder")
+    return [] if folder is None else sorted(p.stem for p in Path(folder).glob("recipes/*.toml"))
+
+
+def _beyond(asked: Tensor, trained: Energies) -> str:
+    """Energies beyond the training, in words."""
+    ends = (float(asked.min()), float(asked.max()), trained.low, trained.high)
+    low, high, least, most = (f"{end / 1000:g}" for end in ends)
+    return f"energies from {low} to {high} GeV, and the model was trained from {least} to {most}"
+
+
+def _check_showers(net: Model) -> None:
+    if net.kind != "shower":
+        raise DataError(
+            "samples of this model are no showers", where=net.name, hint="name it .png or .npz"
+        )
 
 
 def _check_form(out: Path) -> None:
@@ -159,6 +187,7 @@ def _write_showers(out: Path, made: Made) -> None:
         energies, cells = made.cond.numpy(), made.samples.numpy()
         found = Showers(energies, cells, geometry_of(made.model), made.model.name)
         how = {"creator": f"hasten, {made.model.name}", "recipe": made.recipe.dumps()}
+        how |= {"beyond": made.outside} if made.outside else {}
         save_showers(out, found, attributes={**how, "first_seed": made.seeds[0]})
 
 

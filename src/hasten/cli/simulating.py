@@ -12,7 +12,7 @@ from hasten.cli import subjects, talk
 from hasten.errors import DataError
 from hasten.files import check_writable
 
-_FORMS = (".h5", ".hdf5")
+_FORMS = (".h5", ".hdf5", ".npz")
 
 
 class Law(enum.StrEnum):
@@ -67,7 +67,10 @@ def gflash(
     ] = Cells.SIW,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="An .h5 file, in the form of the CaloChallenge's.")
+        Path,
+        typer.Option(
+            "-o", "--out", help="An .h5 file, in the form of the CaloChallenge's, or .npz."
+        ),
     ] = Path("gflash.h5"),
 ) -> None:
     """Draw electron showers in a W-Si calorimeter from GFlash, a parameterisation.
@@ -79,7 +82,9 @@ def gflash(
     marks = _range(low, high) if energy is None else _fixed(energy, low, high)
     if out.suffix not in _FORMS:
         raise DataError(
-            f"unknown kind of file {out.suffix or out.name!r}", where=str(out), hint="name it .h5"
+            f"unknown kind of file {out.suffix or out.name!r}",
+            where=str(out),
+            hint=f"name it {', '.join(_FORMS)}",
         )
     check_writable(out)
     import dataclasses
@@ -92,7 +97,8 @@ def gflash(
     from hasten.data.showers import Showers, save_showers
     from hasten.data.showers.hdf5 import require_hdf5
 
-    require_hdf5()  # missed now rather than after the drawing
+    if out.suffix != ".npz":
+        require_hdf5()  # missed now rather than after the drawing
     marks = [float(mark) for mark in checked([1000 * mark for mark in marks])]  # MeV
     law = dataclasses.replace(PRESETS[preset], geometry=GEOMETRIES[geometry])
     rng = np.random.default_rng(seed)

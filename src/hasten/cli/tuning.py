@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,7 +136,7 @@ def tune(
     if max_samples is not None:
         budget = {k: min(v, max_samples) if "samples" in k else v for k, v in budget.items()}
     talk.say(f"{net.name}, run folder {folder}")
-    again = f"hasten tune {model} --resume {folder}"
+    again = shlex.join(["hasten", "tune", model, "--resume", str(folder)])
     with talk.resumable(again), talk.progress("beginning") as advance:
         outcome = search(
             net,

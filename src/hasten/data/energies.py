@@ -39,8 +39,8 @@ def incident_energies(
         raise DataError(f"cannot draw {count} energies")
     if not 0 < low <= high < math.inf:
         raise DataError(
-            f"no range of energies from {low:g} to {high:g} MeV",
-            hint="both must be positive and finite, the lower first",
+            f"no range of energies from {low / 1000:g} to {high / 1000:g} GeV",
+            hint="both must be positive and finite, the lower first; in Python they are in MeV",
         )
     # the ends are met exactly but for roundings, which must not leave the range
     return np.clip(LAWS[law](rng.random(count), low, high), low, high)

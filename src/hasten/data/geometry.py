@@ -138,13 +138,6 @@ class Geometry:
         return np.repeat(np.arange(len(self.layers)), [layer.cells for layer in self.layers])
 
     @functools.cached_property
-    def ring_of(self) -> Indices:
-        """Ring of every cell in its layer [cells]."""
-        return np.concatenate(
-            [np.tile(np.arange(each.rings), each.sectors) for each in self.layers]
-        )
-
-    @functools.cached_property
     def radius(self) -> Floats:
         """Middle of every cell's ring [cells], mm."""
         middles = [

@@ -76,7 +76,8 @@ def export(
 
     Raises:
         MethodError: If the recipe does not suit the model, or has tactics other than reuse.
-        ModelError: If the net, codec or process cannot leave hasten, or the model has a guide.
+        ModelError: If the net, codec or process cannot leave hasten, the model has a guide or makes
+            showers.
         RunError: If the folder is in other use or cannot be written.
     """
     final = Path(folder)
@@ -91,6 +92,12 @@ def export(
             "a model cannot leave hasten together with its guide",
             where=model.name,
             hint="export model.replace(guide=None); its samples are not those guided here",
+        )
+    if model.energies is not None:
+        raise ModelError(
+            "a model of showers leaves hasten as one graph, not as a folder",
+            where=model.name,
+            hint="hasten export ... --onnx FILE.onnx, or hasten.integrate.onnx.export_onnx",
         )
     model, plan, notes = resolved(model, recipe)
     try:

@@ -65,6 +65,7 @@ def export_onnx(
     order: str = ORDERS[0],
     units: str = "MeV",
     columns: int = 1,
+    deposits: bool = False,
     guidance: float = 1.0,
 ) -> Written:
     """Write a model and its way of sampling as one ONNX file.
@@ -73,7 +74,8 @@ def export_onnx(
     models of showers, ``label`` [B] (int64) for models with classes, and ``noise`` [B, numbers]
     unless it is drawn in the graph (`noise_for` makes it from seeds). The output is ``cells``
     [B, cells], or ``images`` [B, C, H, W], or what else the model makes. B is any number. Energies
-    beyond the trained range are not refused, as a graph cannot refuse anything.
+    beyond the trained range are not refused, as a graph cannot refuse anything: the nets are told
+    none much beyond, and what is no energy (0, negative, nan) gives empty cells.
 
     Reuse of features is hasten's own: the graph computes every evaluation in full.
 
@@ -88,6 +90,8 @@ def export_onnx(
             Par04.
         units: Of the energies of the cells: ``MeV`` or ``GeV``.
         columns: Of the condition.
+        deposits: Whether cells are what was deposited in the active material, as Par04 has them:
+            readings times the geometry's share.
         guidance: Weight of classifier-free guidance where the plan states none.
 
     Raises:
@@ -98,7 +102,7 @@ def export_onnx(
         RunError: If the file cannot be written.
     """
     final = Path(path)
-    form = Form(noise, seed, order, units, columns, guidance)
+    form = Form(noise, seed, order, units, columns, deposits, guidance)
     _check_form(model, form)
     if final.suffix != ".onnx":
         raise RunError("not the name of an ONNX file", where=str(final), hint="name it *.onnx")
@@ -157,6 +161,8 @@ def _misfits(model: Model, form: Form) -> Iterator[tuple[str, str]]:
         yield f"a seed of {form.seed}", f"graphs know seeds from 0 to {SEEDS - 1}"
     if model.energies is None and (form.columns, form.units) != (1, "MeV"):
         yield "columns and units are for models of showers, which this is not", "leave them out"
+    if form.deposits and not isinstance(model.codec, Showers):
+        yield "only cells of showers have deposits", "leave them out"
     if form.order != ORDERS[0] and not (isinstance(model.codec, Showers) and len(model.shape) == 3):
         yield f"only cells in regular layers have the order {form.order}", "leave the order out"
     if form.noise == "seed" and model.energies is None and model.classes is None:
@@ -241,10 +247,10 @@ def _facts(model: Model, plan: Plan, form: Form, recipe: Recipe | Plan) -> dict[
         facts["units"] = form.units
     codec = model.codec
     if isinstance(codec, (Showers, LayerEnergies)):
-        facts["threshold"] = f"{codec.scale.threshold / UNITS[form.units]:.9g}"
+        facts["threshold"] = f"{codec.scale.threshold / form.unit(model):.9g}"
     if isinstance(codec, Showers):
         facts["geometry"] = codec.geometry.name
-        facts["share"] = f"{codec.geometry.share:g}"
+        facts["share"] = "1" if form.deposits else f"{codec.geometry.share:g}"
         facts["order"] = form.order
         if codec.geometry.shape is not None:
             names = ORDERS[0].split("-")

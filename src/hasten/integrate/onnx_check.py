@@ -98,7 +98,7 @@ def _distance(
     if got.shape != want.shape:
         raise OutputError(f"the graph gives shape {got.shape}, not {want.shape}", where=model.name)
     if model.energies is not None:
-        got = got * UNITS[form.units]
+        got = got * form.unit(model)
     if form.order != ORDERS[0]:
         depth, sectors, rings = model.shape
         got = got.reshape(-1, rings, sectors, depth).transpose(0, 3, 2, 1).reshape(want.shape)

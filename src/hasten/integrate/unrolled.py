@@ -11,6 +11,7 @@ sample, cut into the pieces that `pieces` names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hasten.adapters.showers import Showers, aside
+from hasten.adapters.showers import HUGE, LayerEnergies, Showers, aside
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.errors import ModelError
@@ -32,6 +33,9 @@ UNITS = {"MeV": 1.0, "GeV": 1e3}
 """Units of energies in the output, in MeV."""
 SEEDS = 16777213
 """Seeds of the noise in a graph are below this prime, the largest that float32 can tell apart."""
+
+FARTHEST = 1.5
+"""Nets are told no unit energy beyond; trained were -1 to 1, and far from it they say anything."""
 
 Ask = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """A net behind its call: noisy data, time and condition to prediction."""
@@ -48,6 +52,7 @@ class Form:
         order: Of the cells, one of `ORDERS`.
         units: Of the energies that come out, one of `UNITS`; incident energies are in GeV.
         columns: Of the condition; the incident energy is the first, others are ignored.
+        deposits: Whether cells are what was deposited in the active material, not readings.
         guidance: Weight where a row states none.
     """
 
@@ -56,7 +61,15 @@ class Form:
     order: str = ORDERS[0]
     units: str = "MeV"
     columns: int = 1
+    deposits: bool = False
     guidance: float = 1.0
+
+    def unit(self, model: Model) -> float:
+        """One in the output as an energy that the model makes, MeV."""
+        unit, codec = UNITS[self.units], model.codec
+        if self.deposits and isinstance(codec, Showers):
+            unit /= codec.geometry.share
+        return unit
 
 
 @final
@@ -168,7 +181,7 @@ class Unrolled(nn.Module):
         label: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Tensor:
-        """Decoded samples.
+        """Decoded samples; of an energy that is none (0, negative, nan), no cells at all.
 
         Args:
             condition: For a model of showers [B, columns], incident energies in GeV first.
@@ -180,11 +193,24 @@ class Unrolled(nn.Module):
         """
         given = next(each for each in (condition, label, noise) if each is not None)
         parts = self._cut(self._noise(given) if noise is None else noise)
-        told = label if condition is None else condition[:, 0] * UNITS["GeV"]
+        if condition is None:
+            return self._finish(self._samples(label, parts))
+        energy = condition[:, 0] * UNITS["GeV"]
+        is_one = (energy > 0) & (energy < math.exp(HUGE))
+        known = self._model.energies
+        assert known is not None
+        samples = self._samples(torch.where(is_one, energy, known.low), parts)
+        # one row that cannot be must not spoil the others, as nan in an index would
+        is_one = is_one.reshape(-1, *[1] * (samples.ndim - 1))
+        return self._finish(torch.where(is_one, samples, 0.0))
+
+    def _samples(self, told: Tensor | None, parts: dict[str, Tensor]) -> Tensor:
+        """Decoded samples under energies in MeV, labels or nothing."""
         encoded = self._encode(told, parts)
-        own = self._stages[-1]
-        x0 = played(own, self._asks[own.name], parts[own.name], encoded)
-        return self._finish(self._model.codec.decode(x0, encoded))
+        own, codec = self._stages[-1], self._model.codec
+        heard = _nearby(encoded) if isinstance(codec, (Showers, LayerEnergies)) else encoded
+        x0 = played(own, self._asks[own.name], parts[own.name], heard)
+        return codec.decode(x0, encoded)
 
     def _noise(self, given: Tensor) -> Tensor:
         shape = (given.shape[0], sum(stage.numbers for stage in self._stages))
@@ -208,15 +234,22 @@ class Unrolled(nn.Module):
             return codec.encode(told, ())
         stage, inner = self._stages[0], codec.layers.codec
         unit = inner.encode(told, ())
-        x0 = played(stage, self._asks[stage.name], noise[stage.name], unit)
+        x0 = played(stage, self._asks[stage.name], noise[stage.name], _nearby(unit))
         return codec.condition(inner.decode(x0, unit), told)
 
     def _finish(self, samples: Tensor) -> Tensor:
         if self._form.order != ORDERS[0]:
             cells = samples.reshape(samples.shape[0], *self._model.shape)
             samples = cells.permute(0, 3, 2, 1).flatten(1)
-        unit = UNITS[self._form.units]
+        unit = self._form.unit(self._model)
         return samples if unit == 1 else samples / unit
+
+
+def _nearby(told: Tensor | None) -> Tensor | None:
+    """What a net is told [B, 1 + ...], its unit energy no farther out than `FARTHEST`."""
+    if told is None:
+        return None
+    return torch.cat([told[:, :1].clamp(-FARTHEST, FARTHEST), told[:, 1:]], dim=1)
 
 
 def runtime_seed(seed: int) -> int:

@@ -12,6 +12,7 @@ layers and energies in between the maps are mixed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self, final
@@ -29,7 +30,7 @@ LEVELS, ENERGIES, DEPTHS = 256, 4, 6
 REACH = 0.75
 """Showers and layers so near, in distances of two energies or depths, are taken for one of them."""
 LEAST = 100
-"""Showers an energy must have on either side."""
+"""Showers that every one of the energies must have on either side."""
 SURE = 50
 """Numbers of a model that must lie above a level for the map there to be believed."""
 
@@ -92,6 +93,8 @@ class Calibration:
         Raises:
             BudgetError: If an energy has fewer than 100 showers on either side.
         """
+        for unit in (made_unit, true_unit):
+            check_enough(unit)
         high, layers = float(true.max()), made.shape[1]
         levels = np.linspace(0, high, LEVELS)
         deep = list(_near(torch.linspace(-1, 1, layers), min(DEPTHS, layers)))
@@ -99,12 +102,32 @@ class Calibration:
         for ours, theirs in zip(
             _near(made_unit, ENERGIES), _near(true_unit, ENERGIES), strict=True
         ):
-            if min(int(ours.sum()), int(theirs.sum())) < LEAST:
-                raise BudgetError("too few showers to calibrate with", hint="give some thousands")
             sides = made[ours], true[theirs]
             rows.append([_rings(levels, *(side[:, some] for side in sides)) for some in deep])
         table = torch.from_numpy(np.array(rows)).float().transpose(0, 1).contiguous()
         return cls(high, table)
+
+
+def check_enough(unit: Tensor) -> None:
+    """Refuse showers, by their unit energies [n], that are too few to calibrate with.
+
+    Raises:
+        BudgetError: If one of the energies has fewer than `LEAST` of them.
+    """
+    found = min(int(near.sum()) for near in _near(unit, ENERGIES))
+    if found < LEAST:
+        raise BudgetError(
+            f"{len(unit):,} showers are too few to calibrate with: one of {ENERGIES} energies has "
+            f"{found} of them",
+            hint=f"every one needs {LEAST}, so take {_more(len(unit), found)}",
+        )
+
+
+def _more(count: int, found: int) -> str:
+    """How many showers it takes, from how many there were and were found."""
+    if not found:
+        return "more showers, of all energies"
+    return f"about {math.ceil(1.2 * count * LEAST / found / 100) * 100:,} showers"
 
 
 def _between(share: Tensor, knots: int) -> tuple[Tensor, Tensor]:

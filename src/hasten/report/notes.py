@@ -16,6 +16,7 @@ from hasten.report.words import (
     percent,
     ratio,
     sampler,
+    threads,
 )
 
 
@@ -204,8 +205,8 @@ def _scope(story: Story) -> list[Note]:
         Note(
             "The times belong to one machine",
             f"They were taken on {base.device} in {base.dtype} at batch {base.batch} with "
-            f"{base.threads or 'its'} threads. On other hardware or batches the recipe keeps its "
-            "samples, not its speed-up; hasten measure tells.",
+            f"{threads(base.threads) if base.threads else 'its threads'}. On other hardware or "
+            "batches the recipe keeps its samples, not its speed-up; hasten measure tells.",
         ),
         Note(
             "Equal in distribution, not sample by sample",

@@ -20,6 +20,7 @@ from hasten.report.words import (
     ratio,
     sampler,
     span,
+    threads,
 )
 
 
@@ -173,7 +174,7 @@ def provenance(story: Story) -> dict[str, str]:
         "model": f"{story.model}, {count(story.parameters)} parameters",
         "run": str(story.folder),
         "run id": story.run_id,
-        "device": f"{base.device}, {base.dtype}, batch {base.batch}, {base.threads} threads",
+        "device": f"{base.device}, {base.dtype}, batch {base.batch}, {threads(base.threads)}",
         "versions": ", ".join(f"{name} {value}" for name, value in story.versions.items()),
     }
     facts |= {

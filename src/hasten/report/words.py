@@ -107,6 +107,11 @@ def count(value: float) -> str:
     return f"{round(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def threads(number: int) -> str:
+    """``1 thread``, ``2 threads``."""
+    return f"{number} thread{'' if number == 1 else 's'}"
+
+
 def factor(value: float) -> str:
     """``7.9×``; two digits below 100."""
     if not math.isfinite(value):
@@ -198,7 +203,7 @@ def time_sentence(story: Story) -> str:
     base, hero = story.baseline, story.hero
     place = f"{base.device}, {base.dtype}, batch\N{NO-BREAK SPACE}{base.batch}"
     if base.threads:
-        place += f", {base.threads}\N{NO-BREAK SPACE}thread{'s' if base.threads > 1 else ''}"
+        place += ", " + threads(base.threads).replace(" ", "\N{NO-BREAK SPACE}")
     if hero is None:
         return f"One sample takes {duration(base.seconds)} ({place})."
     return (

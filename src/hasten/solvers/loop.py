@@ -229,12 +229,18 @@ def _check_energies(model: Model, energies: Tensor) -> None:
     low, high = float(energies.min()), float(energies.max())
     # float32 may round the ends of the range outwards
     if not (low >= known.low * (1 - 1e-6) and high <= known.high * (1 + 1e-6)):
+        asked = _in_gev(low) if low == high else f"from {_in_gev(low)} to {_in_gev(high)}"
         raise PlanError(
-            f"energies from {low:g} to {high:g} MeV, trained from {known.low:g} to {known.high:g}",
+            f"showers of {asked} GeV, and the model was trained from {_in_gev(known.low)} to "
+            f"{_in_gev(known.high)} GeV",
             where=model.name,
-            hint="energies are in MeV; to go beyond the training all the same, say --beyond, or "
-            "state a wider range: model.replace(energies=Energies(low, high))",
+            hint="--beyond samples them all the same; in Python cond is in MeV, and "
+            "model.replace(energies=Energies(low, high)) states a wider range",
         )
+
+
+def _in_gev(energy: float) -> str:
+    return f"{energy / 1000:g}"
 
 
 def _check_finite(model: Model, plan: Plan, sums: Sequence[Tensor]) -> None:

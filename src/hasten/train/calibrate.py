@@ -11,16 +11,17 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from hasten.adapters.card import load_bundle, save_bundle
+from hasten.adapters.card import CARD, load_bundle, save_bundle
 from hasten.adapters.showers import Showers
 from hasten.adapters.weights import read_tensors
 from hasten.core.fingerprint import fingerprint
 from hasten.core.model import Identity, Model
 from hasten.data.showers import Showers as Data
 from hasten.data.showers import load_showers
+from hasten.data.showers.conditions import check_range
 from hasten.errors import ModelError
 from hasten.files import atomic_write_bytes
-from hasten.models.calibration import Calibration
+from hasten.models.calibration import Calibration, check_enough
 from hasten.solvers import stock_plan
 from hasten.solvers.loop import sample
 
@@ -54,6 +55,13 @@ def calibrate(
         DataError: If the showers do not suit it.
         BudgetError: If there are too few.
     """
+    if not (folder / CARD).is_file():
+        raise ModelError(
+            "there is no model in such a folder",
+            where=str(folder),
+            hint="name a folder as hasten train writes it, such as runs/calo/model; bundled models "
+            "are calibrated already",
+        )
     model = load_bundle(folder)
     codec = model.codec
     if not isinstance(codec, Showers):
@@ -61,7 +69,12 @@ def calibrate(
             "only a shower model with a layer model can be calibrated", where=str(folder)
         )
     showers = load_showers(data, geometry=codec.geometry, split="train")
+    check_range(
+        showers.energies, codec.energies, showers.name, "give the showers it was trained on"
+    )
     incident = torch.from_numpy(showers.energies)
+    for some in (incident[:count], incident):
+        check_enough(codec.energies.unit(some))
     made, unit = _numbers(model, codec, incident[:count], folder / SAMPLED, progress)
     fitted = Calibration.fit(made, unit, *_true(codec, showers))
     changed = model.replace(codec=dataclasses.replace(codec, calibration=fitted))

@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hasten.data.degrade import blurred
 from hasten.data.images import Images
 from hasten.errors import BudgetError, DataError, RunError
 from hasten.files import atomic_write_bytes
+from hasten.measure.degradations import Blur
 from hasten.measure.features import JudgeFeatures
 from hasten.measure.quality import Reference, frechet, make_reference
 from hasten.models.judge import Judge, judge_images, load_judge, make_judge
@@ -282,7 +282,7 @@ def publish_judge(
         features,
         test.pixels,
         data=f"{_title(test)}, {len(test):,} images",
-        degrade=lambda images: blurred(images, blur),
+        degrade=Blur(blur),
         degradation=f"Gaussian blur of {blur:g} pixel",
     )
     seen = features(chosen)
@@ -313,7 +313,7 @@ def _blur_between_halves(
     found = []
     for here, there in (order.chunk(2), order.chunk(2)[::-1]):
         other = Reference.of(features(pixels[there]), features.name)
-        clean, soft = features(pixels[here]), features(blurred(pixels[here], blur))
+        clean, soft = features(pixels[here]), features(Blur(blur)(pixels[here]))
         found.append(
             frechet(soft, other).distance.corrected - frechet(clean, other).distance.corrected
         )

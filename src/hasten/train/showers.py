@@ -23,7 +23,7 @@ from hasten.core.model import Energies, Model
 from hasten.data.geometry import Geometry
 from hasten.data.showers import Showers as Data
 from hasten.data.showers import load_showers
-from hasten.data.showers.conditions import check_law
+from hasten.data.showers.conditions import check_range
 from hasten.errors import DataError, ModelError
 from hasten.models.scale import Logit, Scale
 from hasten.train.config import Config, read_config
@@ -226,13 +226,6 @@ def _energies(model: Model, showers: Data) -> Energies:
             where=model.name,
             hint='energies = {low = 1000.0, high = 100000.0, law = "power"}, in MeV',
         )
-    low, high = float(showers.energies.min()), float(showers.energies.max())
-    if not (low >= known.low * (1 - 1e-6) and high <= known.high * (1 + 1e-6)):
-        raise DataError(
-            f"showers from {low:g} to {high:g} MeV, and the model is to be trained from "
-            f"{known.low:g} to {known.high:g}",
-            where=showers.name,
-            hint="change [energies] in the configuration, or the data",
-        )
-    check_law(showers.energies, known, showers.name)
+    hint = "change [energies] in the configuration, or the data"
+    check_range(showers.energies, known, showers.name, hint)
     return known

@@ -76,12 +76,7 @@ def begin(
         RunError: If the folder holds a study already, or cannot be written.
     """
     path = _free(model.name) if run is None else Path(run).expanduser()
-    if (path / FACTS).exists():
-        raise RunError(
-            "this folder holds a study already",
-            where=str(path),
-            hint="continue it with resume, or name another folder",
-        )
+    check_free(path)
     named = None if isinstance(reference, Tensor) or reference is None else str(reference)
     folder = Folder(path, run_id or uuid.uuid4().hex[:16], settings, judge, named)
     facts = {
@@ -98,6 +93,20 @@ def begin(
     }
     folder.write_json(FACTS, facts)
     return folder
+
+
+def check_free(path: Path) -> None:
+    """Refuse a folder with a study in it.
+
+    Raises:
+        RunError: If there is one.
+    """
+    if (path / FACTS).exists():
+        raise RunError(
+            "this folder holds a study already",
+            where=str(path),
+            hint="continue it with resume, or name another folder",
+        )
 
 
 def resume_folder(model: Model, run: str | Path, reference: object = None) -> Folder:

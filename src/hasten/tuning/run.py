@@ -6,17 +6,19 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hasten.core.model import Model
 from hasten.errors import BudgetError
-from hasten.tuning.folder import begin, finished, resume_folder
+from hasten.tuning.folder import begin, check_free, finished, resume_folder
 from hasten.tuning.outcome import Outcome
 from hasten.tuning.results import Results
 from hasten.tuning.seeds import Conditions
 from hasten.tuning.settings import Objective, Settings
+from hasten.tuning.standard import settle_given
 from hasten.tuning.study import Progress, Study
 
 
@@ -91,7 +93,10 @@ def tune(
         ModelError: If the judge or the model is unsuitable.
         DataError: If the reference is.
     """
-    if resume is None:
+    folder = None if resume is None else resume_folder(model, resume, reference)
+    if folder is not None and finished(folder.path):
+        return Outcome.read(folder.path)
+    if folder is None:
         try:
             goal = Objective(objective)
         except ValueError as error:
@@ -116,14 +121,19 @@ def tune(
             seed=seed,
             shown=shown,
         )
-        folder = begin(model, settings, run=run, run_id=run_id, judge=judge, reference=reference)
     else:
-        folder = resume_folder(model, resume, reference)
-        if finished(folder.path):
-            return Outcome.read(folder.path)
+        settings = folder.settings
     data = reference if isinstance(reference, Tensor) else None
-    with _machine(model, folder.settings) as placed:
-        study = Study(placed, folder, conditions, data, progress or _silent)
+    with _machine(model, settings) as placed:
+        standard = None
+        if folder is None:
+            if run is not None:
+                check_free(Path(run).expanduser())
+            # before there is a folder, which a wrong file would leave behind
+            standard = settle_given(placed, judge, reference)
+            names: dict[str, Any] = {"judge": judge, "reference": reference}
+            folder = begin(model, settings, run=run, run_id=run_id, **names)
+        study = Study(placed, folder, conditions, data, progress or _silent, standard)
         chosen, rivals = study.find()
         final = study.final(chosen, rivals)
         return Results(study, chosen, rivals, final).write()

@@ -164,7 +164,7 @@ def settle(
 
     Args:
         model: What is judged.
-        judge: Name or folder of a judge; None takes the card's.
+        judge: Name or folder of a judge; None takes the card's, whether or not there are data.
         reference: The user's data; None takes the judge's.
         own: Draws the model's own converged samples and their conditions, if nothing else is there.
         split: Whether a search shall have real samples of its own.
@@ -174,7 +174,7 @@ def settle(
         DataError: If the data are unsuitable.
     """
     folder = find_judge(model, judge)
-    judging = None if folder is None else _suitable(model, folder)
+    judging = None if folder is None else _suitable(model, folder, asked=judge is not None)
     if folder is not None and judging is not None and reference is None:
         return _published(folder, judging)
     against = "data"
@@ -203,6 +203,19 @@ def settle(
         for which, part in zip(("one", "the other"), parts, strict=True)
     ]
     return _standard(features, halves[0], halves[1], against, *_shown(features, real, parts[0]))
+
+
+def settle_given(
+    model: Model, judge: str | None, reference: str | Path | Tensor | None
+) -> Standard | None:
+    """As `settle`, if judge or data are there; None where the model's own samples must do."""
+    if find_judge(model, judge) is None and reference is None:
+        return None
+    return settle(model, judge, reference, _never)
+
+
+def _never() -> tuple[Tensor, Tensor | None]:
+    raise AssertionError("there is a judge, or there are data")
 
 
 def _shown(features: Features, real: Real, order: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -244,10 +257,14 @@ def _standard(
     return Standard(features, found, scout, against, seen, means)
 
 
-def _suitable(model: Model, folder: Path) -> Features:
+def _suitable(model: Model, folder: Path, *, asked: bool) -> Features:
     """What a judge looks at, if the model makes such."""
     features = _features(folder)
-    hint = "hasten data judge makes one of showers of your own; without --judge the card's is taken"
+    hint = "hasten data judge makes one of showers of your own; " + (
+        "without --judge the card's is taken"
+        if asked
+        else "name it with --judge: this is the one on the model's card"
+    )
     showers = isinstance(features, ShowerFeatures)
     if showers != (model.kind == "shower"):
         what = f"this judge looks at {'showers' if showers else 'images'}"

@@ -32,7 +32,7 @@ from hasten.tuning.seeds import Conditions, drawn_conditions, stream
 from hasten.tuning.space import Scored, tactics
 from hasten.tuning.speeds import Speeds, measure_speeds
 from hasten.tuning.stages import Judging, samples_needed
-from hasten.tuning.standard import settle
+from hasten.tuning.standard import Standard, settle
 from hasten.tuning.teacher import Teacher, converged_plan, kept
 
 OWN_SAMPLES = 2000
@@ -54,6 +54,7 @@ class Study:
         conditions: Condition of every seed; None draws classes uniformly.
         data: Reference samples given as a tensor, instead of the folder's path.
         progress: Told how it goes.
+        standard: What judges, if that is settled already.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Study:
         conditions: Conditions | None,
         data: Tensor | None,
         progress: Progress,
+        standard: Standard | None = None,
     ) -> None:
         self.model, self.folder, self.settings = model, folder, folder.settings
         self.conditions = drawn_conditions(model) if conditions is None else conditions
@@ -75,7 +77,8 @@ class Study:
         self.options = [] if self.settings.only == "plan" else tactics(model)
         self.speeds = self._speeds()
         self.options = self.speeds.worthwhile(self.options)
-        self.court = self._court(data)
+        self.standard = self._settled(data) if standard is None else standard
+        self.court = self._court()
         self.session = self.judging(
             "judge", self.settings.seed, self.settings.search_samples, self.settings.finalists
         )
@@ -141,9 +144,11 @@ class Study:
             batch=CHUNK,
         )
 
-    def _court(self, data: Tensor | None) -> Court:
+    def _settled(self, data: Tensor | None) -> Standard:
         given = data if data is not None else self.folder.reference
-        self.standard = settle(self.model, self.folder.judge, given, self._own)
+        return settle(self.model, self.folder.judge, given, self._own)
+
+    def _court(self) -> Court:
         folders = [self.folder.cache]
         if "folder" in self.model.card:  # features of the reference arms, shipped with the model
             folders.append(Path(self.model.card["folder"]) / "evidence")

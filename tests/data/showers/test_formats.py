@@ -281,6 +281,23 @@ def test_units_are_doubted_aloud_and_left_alone(tmp_path: Path) -> None:
     check(1e-6, 1e3, "neither MeV nor GeV explains", {})
 
 
+def test_showers_in_gev_at_a_fixed_energy_are_told_by_their_weakest_cell(tmp_path: Path) -> None:
+    """Of 100 GeV in GeV the energies alone might be 100 MeV."""
+    showers = small.siw(30)
+    factor = 100_000 / showers.energies[:, None]
+    cells = (showers.cells * factor).astype(np.float32)
+    cells[cells < SIW.threshold] = 0
+    arrays = {"incident_energies": np.full(30, 100, np.float32), "showers": cells / 1000}
+    path = small.write(tmp_path / "a.h5", arrays)
+    said = r"weakest cell has .*look like GeV; scale=1000 .* and energy_scale=1000 "
+    with pytest.warns(UnitWarning, match=said):
+        load_showers(path)
+    load_showers(path, scale=1000, energy_scale=1000)  # no warning, or it would be an error
+    # what no factor of 1000 would mend is taken for noise
+    arrays["showers"][0, np.flatnonzero(cells[0])[0]] = 1e-12
+    load_showers(small.write(tmp_path / "a.h5", arrays))
+
+
 def test_advice_counts_the_factor_that_was_given(tmp_path: Path) -> None:
     path = small.challenge(tmp_path / "a.h5", small.siw(10))
     with pytest.warns(UnitWarning, match=r"scale=3 \(hasten data convert ... --scale 3\)"):

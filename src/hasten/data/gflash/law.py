@@ -227,10 +227,10 @@ def checked(energies: ArrayLike) -> Floats:
     if len(wrong := np.flatnonzero(~((found >= LOW) & (found <= HIGH)))):
         first = wrong[0]
         raise DataError(
-            f"GFlash cannot be drawn at {found[first]:g} MeV"
+            f"GFlash cannot be drawn at {found[first] / 1000:g} GeV"
             + (f" and {len(wrong) - 1} other energies" if len(wrong) > 1 else ""),
             where=f"energy {first}",
-            hint=f"keep between {LOW / 1000:g} and {HIGH / 1000:g} GeV (energies are in MeV)",
+            hint=f"keep between {LOW / 1000:g} and {HIGH / 1000:g} GeV; in Python they are in MeV",
         )
     return found
 

@@ -84,6 +84,7 @@ def unit_advice(
     geometry: Geometry,
     scale: float = 1.0,
     energy_scale: float = 1.0,
+    weakest: float = 0.0,
 ) -> str | None:
     """What is odd about the units of showers, and what would set it right; None if nothing is.
 
@@ -93,6 +94,7 @@ def unit_advice(
         geometry: Of the showers; its `share` tells deposits that were not divided by it.
         scale: Factor that the cells were multiplied by already.
         energy_scale: The same for incident energies.
+        weakest: Energy of the weakest cell that is lit, MeV; 0 says nothing.
     """
     response = float(np.median(totals / energies)) if len(energies) else 0.0
     if not response:
@@ -105,7 +107,9 @@ def unit_advice(
                 f"{geometry.share:g}, while the geometry {geometry.name} and its threshold are for "
                 f"divided ones; {_option('scale', scale / geometry.share)} divides them"
             )
-        return energy_advice(energies, energy_scale)
+        return energy_advice(energies, energy_scale) or _cell_advice(
+            energies, weakest, geometry.threshold, scale, energy_scale
+        )
     if LOWEST <= response * 1000 <= HIGHEST:
         fit = _option("scale", scale * 1000)
         return f"{read}: cells look like GeV; {fit} makes them MeV"
@@ -123,6 +127,24 @@ def energy_advice(energies: NDArray[Any], energy_scale: float = 1.0) -> str | No
         f"incident energies from {energies.min():g} to {energies.max():g} MeV look like GeV; "
         f"{_option('energy_scale', energy_scale * 1000)} makes them MeV (if the cells are in GeV "
         "too, scale does the same for them)"
+    )
+
+
+def _cell_advice(
+    energies: NDArray[Any], weakest: float, threshold: float, scale: float, energy_scale: float
+) -> str | None:
+    """Whether both arrays look like GeV although the energies alone might be MeV, as 100 might.
+
+    No cell of a detector lies far below its threshold, so one that does, and would not times 1000,
+    gives the unit away.
+    """
+    mended = 2000 * weakest >= threshold  # to a half: a threshold is seldom known better
+    if not (0 < weakest < threshold / 100 and mended) or energies.max() >= GEV_UP_TO:
+        return None
+    return (
+        f"the weakest cell has {weakest:.3g} MeV, far below the threshold of {threshold:.3g}: "
+        f"cells and incident energies look like GeV; {_option('scale', scale * 1000)} and "
+        f"{_option('energy_scale', energy_scale * 1000)} make them MeV"
     )
 
 

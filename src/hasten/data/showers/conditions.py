@@ -68,6 +68,29 @@ def conditions_from(
 _LAWS = {"power": "log-uniform", "uniform": "uniform"}
 
 
+def check_range(incident: Floats, energies: Energies, where: str, hint: str) -> None:
+    """Refuse showers whose incident energies [n], MeV, are none of a model's: by range or by law.
+
+    Args:
+        incident: Of the showers.
+        energies: Of the model.
+        where: Name of the showers.
+        hint: What to do about the range.
+
+    Raises:
+        DataError: If some lie outside by more than rounding, or as in `check_law`.
+    """
+    low, high = float(incident.min()), float(incident.max())
+    if not (low >= energies.low * (1 - 1e-6) and high <= energies.high * (1 + 1e-6)):
+        raise DataError(
+            f"showers from {low:g} to {high:g} MeV, and the model is trained from "
+            f"{energies.low:g} to {energies.high:g}",
+            where=where,
+            hint=hint,
+        )
+    check_law(incident, energies, where)
+
+
 def check_law(incident: Floats, energies: Energies, where: str) -> None:
     """Refuse showers whose incident energies [n] follow the other of the two laws.
 

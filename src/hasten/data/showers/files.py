@@ -104,7 +104,8 @@ class ShowerFiles:
     def advice(self, energies: Floats, cells: Floats) -> str | None:
         """What is odd about the units of some of them that were read (see `unit_advice`)."""
         totals = cells.sum(axis=1, dtype=np.float64)
-        return unit_advice(energies, totals, self.geometry, self.scale, self.energy_scale)
+        weakest = float(cells.min(initial=np.inf, where=cells > 0))
+        return unit_advice(energies, totals, self.geometry, self.scale, self.energy_scale, weakest)
 
     def energies(self) -> Floats:
         """Incident energies of all [n], MeV.
@@ -229,16 +230,14 @@ def find_runs(path: Path, split: Split | None) -> list[tuple[Run, dict[str, str]
 def holds_showers(path: str | Path) -> bool:
     """Whether a file or folder is to be read as showers rather than anything else.
 
-    HDF5 files are; npz archives are if they have the two arrays.
+    HDF5 files are, there or not; npz archives are if they have an array of showers.
     """
     return bool(_candidates(Path(path).expanduser()))
 
 
 def _candidates(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.suffix.lower() in HDF5_ENDINGS or _is_archive(path) else []
     if not path.is_dir():
-        return []
+        return [path] if path.suffix.lower() in HDF5_ENDINGS or _is_archive(path) else []
     files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
     return [p for p in files if p.suffix.lower() in HDF5_ENDINGS] or [
         p for p in files if _is_archive(p)
@@ -246,11 +245,11 @@ def _candidates(path: Path) -> list[Path]:
 
 
 def _is_archive(file: Path) -> bool:
-    if file.suffix.lower() != ".npz":
+    if file.suffix.lower() != ".npz" or not file.is_file():
         return False
     try:
         with open_store(file) as store:
-            return CELLS in store.shapes and any(name in store.shapes for name in SPELLINGS)
+            return CELLS in (*store.shapes, *store.others)
     except HastenError:  # damaged: whoever reads it will say so
         return False
 
@@ -314,7 +313,9 @@ def _missing(store: Store, wanted: str) -> DataError:
     return DataError(
         f"no array {asks}; it holds {held or 'nothing'}",
         where=store.where,
-        hint=f"if '{near[0]}' is it, rename it to '{wanted}'"
+        hint=f"'{wanted}' is there but holds no numbers: make it an array of them, a row a shower"
+        if wanted in store.others
+        else f"if '{near[0]}' is it, rename it to '{wanted}'"
         if near
         else "showers are two arrays, 'incident_energies' (N, 1) and 'showers' (N, cells), "
         "or one array for each energy named by its GeV",

@@ -152,6 +152,17 @@ def measure_physics(
     return Physics(rows[0], rows[1], geometry.name, name, n, len(real.seen))
 
 
+def showers_for_fpd(geometry: Geometry) -> int:
+    """Showers that both sides must have for FPD; with fewer it is None."""
+    one = observe(np.zeros((1, geometry.cells)), np.ones(1), geometry)
+    return _showers_for(high_level(one).shape[1])
+
+
+def _showers_for(features: int) -> int:
+    """The smallest draw is a third, and without more showers than features has no covariance."""
+    return 3 * (features + 1)
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class _Showers:
@@ -192,8 +203,7 @@ def _row(
     tables = [high_level(each) for each in (a, b)] if costly & {"fpd", "kpd"} else []
     most = min(MOST, size)
     least = min(LEAST, most // 3)
-    # a draw must have more showers than features, or there is no covariance
-    drawn = "fpd" in costly and least > tables[0].shape[1]
+    drawn = "fpd" in costly and size >= _showers_for(tables[0].shape[1])
     correlations = [layer_correlations(each.layers / each.incident[:, None]) for each in (a, b)]
     apart = np.abs(correlations[0] - correlations[1])
     return Row(
