@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from gaussian import STD, ratio_of
 from torch import Tensor
 
-from hasten.core.plan import Combination, Plan
-from hasten.core.process import EDM, SIGMA_CAP, X0, Flow
+from hasten.core.process import EDM, X0
 from hasten.errors import PlanError
 from hasten.models.mixture import mixture_model
 from hasten.solvers import (
@@ -24,7 +24,6 @@ from hasten.solvers import (
     Run,
     Solver,
     Vector,
-    churn,
     ddim,
     dpmpp_2m_sde,
     dpmpp_3m_sde,
@@ -36,34 +35,7 @@ from hasten.solvers import (
 )
 from hasten.solvers.grids import karras
 
-STD = 0.5
 SEEDS, SHAPE = range(32), (64,)
-
-
-def _ratio(solver: Solver, n: int) -> float:
-    """Standard deviation of the samples over that of the data, from sigma = 80 to 0."""
-    grid = karras(EDM(), n)
-    drawn: dict[tuple[float, float], int] = {}
-
-    def denoise(x: Vector, sigma: float) -> Vector:
-        return STD**2 / (STD**2 + sigma**2) * x
-
-    def noise(high: float, low: float) -> Vector:
-        place = drawn.setdefault((high, low), 1 + len(drawn))
-        return Vector(np.eye(1, place + 1, place)[0])
-
-    run_ = Run[Vector]([*grid.tolist(), 0.0], denoise, noise)
-    weights = run_.steps(solver.step, Vector(np.array([grid[0]]))).weights
-    kicks = weights[1:]
-    variance = weights[0] ** 2 + kicks @ _correlation(list(drawn)[: len(kicks)]) @ kicks
-    return float(np.sqrt(variance)) / STD
-
-
-def _correlation(intervals: Sequence[tuple[float, float]]) -> np.ndarray:
-    """Of increments of one Brownian path in log sigma, each scaled to unit variance."""
-    high, low = np.log(np.array(intervals).reshape(-1, 2)).T
-    common = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
-    return np.maximum(common, 0) / np.sqrt(np.outer(high - low, high - low))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +48,7 @@ def _correlation(intervals: Sequence[tuple[float, float]]) -> np.ndarray:
 def test_variance_of_gaussian_data_under_an_sde(solver: Solver, ratios: dict[int, float]) -> None:
     for n, ratio in ratios.items():
         digits = 5e-4 if ratio != 1.0006 else 5e-5
-        assert _ratio(solver, n) == pytest.approx(ratio, abs=1.1 * digits)
+        assert ratio_of(solver, n) == pytest.approx(ratio, abs=1.1 * digits)
 
 
 @pytest.mark.parametrize("eta", [0.4, 1.0])
@@ -123,7 +95,7 @@ def test_sde_multistep_is_the_formula_of_its_paper(
         step = np.stack([new, D0, D1])
         covariance = step @ covariance @ step.T
         covariance[0, 0] += kick**2
-    assert _ratio(make(eta), n) == pytest.approx(np.sqrt(covariance[0, 0]) / STD, rel=1e-10)
+    assert ratio_of(make(eta), n) == pytest.approx(np.sqrt(covariance[0, 0]) / STD, rel=1e-10)
 
 
 @pytest.mark.parametrize("eta", [0.4, 1.0])
@@ -149,7 +121,7 @@ def test_sde_with_two_evaluations_is_two_ancestral_steps(n: int, eta: float) -> 
         # the whole increment is (z1 + z2) / sqrt 2, the first half of it z1
         kicks = np.array([trust * first + whole / np.sqrt(2), whole / np.sqrt(2)])
         variance = (share + trust * halfway) ** 2 * variance + kicks @ kicks
-    assert _ratio(dpmpp_sde(eta), n) == pytest.approx(np.sqrt(variance) / STD, rel=1e-12)
+    assert ratio_of(dpmpp_sde(eta), n) == pytest.approx(np.sqrt(variance) / STD, rel=1e-12)
 
 
 def test_the_whole_increment_is_made_of_the_halves() -> None:
@@ -168,7 +140,7 @@ def test_the_whole_increment_is_made_of_the_halves() -> None:
 
     theirs = Solver("k-diffusion", step, 2, 1, "")  # type: ignore[arg-type]
     for n in (4, 18, 64):
-        assert _ratio(dpmpp_sde(), n) == pytest.approx(_ratio(theirs, n), rel=1e-12)
+        assert ratio_of(dpmpp_sde(), n) == pytest.approx(ratio_of(theirs, n), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -227,86 +199,9 @@ def test_more_rows_follow_the_same_path(name: str) -> None:
     assert apart < 0.05 * (one - one.roll(1, 0)).norm(dim=1).median().item()
 
 
-def _churned(n: int, scale: float = 1.0) -> float:
-    """Algorithm 2 on Gaussian data: every step multiplies, so the variance is a recursion."""
-
-    def slope(sigma: float) -> float:  # (x - D) / sigma over x
-        return (1 - STD**2 / (STD**2 + sigma**2)) / sigma
-
-    levels = [*karras(EDM(), n).tolist(), 0.0]
-    variance = levels[0] ** 2
-    for s, t in itertools.pairwise(levels):
-        up = s * (1 + min(40.0 / n, np.sqrt(2) - 1)) if t else s
-        variance += scale**2 * (up**2 - s**2)
-        euler = 1 + (t - up) * slope(up)
-        factor = 1 + (t - up) * (slope(up) + slope(t) * euler) / 2 if t else euler
-        variance *= factor**2
-    return float(np.sqrt(variance)) / STD
-
-
-@pytest.mark.parametrize("scale", [1.0, 1.003])
-@pytest.mark.parametrize("n", [18, 32, 64, 256])
-def test_churn_is_algorithm_2_of_the_paper(n: int, scale: float) -> None:
-    assert _ratio(churn(40.0, scale=scale), n) == pytest.approx(_churned(n, scale), rel=1e-12)
-
-
-def _ratio_of_plan(plan: Plan) -> float:
-    """As `_ratio`, of a plan whose start is as noisy as row 0, as every executor makes it."""
-    noises = list(dict.fromkeys(noise for row in plan.rows for noise, _ in row.input.noise))
-    outputs: list[np.ndarray] = []
-
-    def combined(c: Combination) -> np.ndarray:
-        weights = plan.rows[0].sigma * c.start * np.eye(1, 1 + len(noises))[0]
-        for noise, weight in c.noise:
-            weights[1 + noises.index(noise)] += weight
-        return weights + sum((weight * outputs[k] for k, weight in c.outputs), 0.0)
-
-    for row in plan.rows:
-        outputs += [STD**2 / (STD**2 + row.sigma**2) * combined(row.input)]
-    weights = combined(plan.result)
-    kicks = weights[1:]
-    variance = kicks @ _correlation([(n.high, n.low) for n in noises]) @ kicks
-    return float(np.sqrt(weights[0] ** 2 + variance)) / STD
-
-
-@pytest.mark.parametrize("n", [4, 5, 8])
-def test_a_churned_plan_begins_as_noisy_as_the_paper_says(n: int) -> None:
-    """Its first row lies above the first level, because noise is added before it."""
-    plan = stock_plan(EDM(), "edm", "karras", n)
-    assert plan.rows[0].sigma == pytest.approx(80 * np.sqrt(2))
-    assert _ratio_of_plan(plan) == pytest.approx(_churned(n), rel=1e-12)
-
-
-@pytest.mark.parametrize("name", [name for name, solver in SOLVERS.items() if solver.stochastic])
-def test_a_plan_has_the_variance_of_its_solver(name: str) -> None:
-    found = _ratio_of_plan(stock_plan(EDM(), name, "karras", 5))
-    assert found == pytest.approx(_ratio(SOLVERS[name], 5), rel=1e-12)
-
-
-def test_the_executor_plays_a_churned_plan_from_the_level_of_its_first_row() -> None:
-    """Monte-Carlo with 131072 numbers: a standard error of 0.2 %, judged at five of them."""
-    model = mixture_model(EDM(), X0(), means=np.zeros((1, 256)), variances=[STD**2], weights=[1.0])
-    for n in (4, 8):
-        x0 = run(model, stock_plan(model.process, "edm", "karras", n), range(512))
-        assert x0.std().item() / STD == pytest.approx(_churned(n), rel=0.01)
-
-
-def test_churn_never_goes_above_the_largest_level_there_is() -> None:
-    plan = stock_plan(Flow(), "edm", "trailing", 6)
-    assert max(plan.sigmas) <= SIGMA_CAP
-    assert plan.rows[0].input == Combination(1.0)
-    assert plan.rows[2].input.noise
-
-
-def test_more_noise_than_was_taken_away_leaves_a_bias_for_ever() -> None:
-    honest, wide = churn(40.0), churn(40.0, scale=1.003)
-    assert abs(_ratio(honest, 1024) - 1) < 1e-3
-    assert _ratio(wide, 1024) - 1 == pytest.approx(0.003, abs=6e-4)
-
-
 def test_two_evaluations_make_the_variance_of_second_order() -> None:
     for solver in (dpmpp_sde(), dpmpp_2m_sde(), dpmpp_3m_sde(), exponential_sde(2)):
-        bias = [abs(_ratio(solver, n) - 1) for n in (128, 256, 512)]
+        bias = [abs(ratio_of(solver, n) - 1) for n in (128, 256, 512)]
         assert -np.diff(np.log2(bias)) == pytest.approx([2, 2], abs=0.15)
 
 
@@ -343,7 +238,7 @@ def test_variance_of_gaussian_data(name: str, ratios: dict[int, float]) -> None:
     """The table of independently computed values in the specification of the solvers."""
     for n, ratio in ratios.items():
         digits = 5e-4 if ratio != 1.0002 else 5e-5
-        assert _ratio(SOLVERS[name], n) == pytest.approx(ratio, abs=1.1 * digits)
+        assert ratio_of(SOLVERS[name], n) == pytest.approx(ratio, abs=1.1 * digits)
 
 
 @pytest.mark.parametrize(
@@ -352,12 +247,12 @@ def test_variance_of_gaussian_data(name: str, ratios: dict[int, float]) -> None:
     ids=lambda solver: solver.name,
 )
 def test_ancestral_bias_is_of_first_order(solver: Solver) -> None:
-    bias = [1 - _ratio(solver, n) for n in (256, 512, 1024)]
+    bias = [1 - ratio_of(solver, n) for n in (256, 512, 1024)]
     assert -np.diff(np.log2(bias)) == pytest.approx([1, 1], abs=0.05)
 
 
 def test_more_noise_is_between() -> None:
-    ratios = [_ratio(ddim(eta), 32) for eta in (0.0, 0.5, 1.0)]
+    ratios = [ratio_of(ddim(eta), 32) for eta in (0.0, 0.5, 1.0)]
     assert ratios == sorted(ratios, reverse=True)
     assert len(set(ratios)) == 3
 
@@ -389,30 +284,7 @@ def test_the_executor_draws_what_the_formula_asks_for() -> None:
     """Monte-Carlo with 32768 numbers: a standard error of 0.4 %, judged at five of them."""
     model = mixture_model(EDM(), X0(), means=np.zeros((1, 256)), variances=[STD**2], weights=[1.0])
     x0 = run(model, stock_plan(model.process, "ancestral", "karras", 18), range(128))
-    assert x0.std().item() / STD == pytest.approx(_ratio(SOLVERS["ancestral"], 18), rel=0.02)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"amount": np.nan},
-        {"amount": np.inf},
-        {"amount": -1.0},
-        {"low": np.nan},
-        {"low": -0.1},
-        {"high": np.nan},
-        {"low": 2.0, "high": 1.0},
-        {"scale": np.inf},
-        {"scale": -1.0},
-    ],
-    ids=str,
-)
-def test_churn_out_of_range(wrong: dict[str, float]) -> None:
-    name = "churn" if "amount" in wrong else next(reversed(wrong))
-    with pytest.raises(PlanError, match=f"{name} = ") as caught:
-        churn(**{"amount": 40.0} | wrong)
-    assert caught.value.where == name
-    assert name in caught.value.hint
+    assert x0.std().item() / STD == pytest.approx(ratio_of(SOLVERS["ancestral"], 18), rel=0.02)
 
 
 @pytest.mark.parametrize("eta", [-0.1, 1.1])
