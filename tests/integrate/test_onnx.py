@@ -65,8 +65,7 @@ def showers() -> Model:
     assert isinstance(codec, Showers)
     torch.manual_seed(1)
     nn.init.normal_(codec.layers.net.final.weight, std=0.3)  # type: ignore[union-attr, arg-type]
-    # maps that rise, no two alike
-    table = (2 * torch.rand(2, 3, 3, 16).cumsum(-1) - 2).clamp(min=0)
+    table = (torch.rand(3, 3, 32).cumsum(-1) - 2).clamp(min=0)  # maps that rise, no two alike
     codec = dataclasses.replace(codec, calibration=Calibration(5.0, table))
     return model.replace(codec=codec)
 

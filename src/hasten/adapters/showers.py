@@ -32,10 +32,6 @@ NARROW = 0.1
 """Least spread: layers that are empty at most energies must not blow up where they are not."""
 TOLD = 5.0
 """The cell net is told the layers' numbers divided by this, so that they are about 1."""
-READ = 0.75
-"""Share of the gap above which a calibrated number is a reading. Two maps jump from nothing to the
-weakest reading at different numbers, and mixed they make what is in between. With .5 there were too
-many weak readings, with 1 too few (.5 and .4 standard deviations of Geant4 showers)."""
 HUGE = 40.0
 """No number is taken for more: the energy, e^40 MeV, must not overflow when it is squared."""
 EDGE = 1 + 1e-6
@@ -178,11 +174,7 @@ class Showers(Codec):
         totals = self.totals(cond)
         numbers = self.agreed(x * self.spread + self.centre, totals)
         if self.calibration is not None:
-            numbers = self.calibration(numbers, cond[:, 0])
-            numbers = torch.where(
-                numbers >= READ * self.scale.gap, numbers, torch.zeros_like(numbers)
-            )
-            numbers = self.agreed(numbers, totals)
+            numbers = self.agreed(self.calibration(numbers, cond[:, 0]), totals)
         numbers = numbers.reshape(*totals.shape, -1)
         cells = self.scale.inverse(numbers)
         return conserve(cells, totals, self.scale.threshold, numbers).flatten(1)

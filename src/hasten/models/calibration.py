@@ -4,10 +4,10 @@ A sampler of thousands of numbers at once blurs what is sharp in the spread of e
 peak of one particle, and the gap below the weakest reading. The spread of one number is easily put
 right by a monotone map, ``T(x) = Q(F(x))`` with F the distribution function of what a model makes
 and Q the quantiles of true showers. It moves cells that are a little too weak up and others down,
-and leaves their order in a ring, so what goes together in a shower still does.
+and leaves their order, so what goes together in a shower still does.
 
-There is a map for every ring, some depths and some energies, as spreads differ between them; for
-layers and energies in between the maps are mixed.
+There is a map for every ring and for some energies, as spreads differ between them; for energies in
+between the maps are mixed.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from torch import Tensor
 from hasten.core.fingerprint import fingerprint
 from hasten.errors import BudgetError
 
-LEVELS, ENERGIES, DEPTHS = 256, 4, 6
-"""Numbers, energies and depths at which the maps are fixed."""
+LEVELS, ENERGIES = 256, 4
+"""Numbers and energies at which the maps are fixed."""
 REACH = 0.75
-"""Showers and layers so near, in distances of two energies or depths, are taken for one of them."""
+"""Showers so near, in distances of two energies, are taken for one of them."""
 LEAST = 100
 """Showers that every one of the energies must have on either side."""
 SURE = 50
@@ -42,9 +42,8 @@ class Calibration:
 
     Attributes:
         high: Number at the last level; the first is at 0. Above, the last shift is kept.
-        table: What the levels become [depths, energies, rings, levels]; depths evenly from the
-            first layer to the last, energies from the least of the training to the greatest in
-            the logarithm.
+        table: What the levels become [energies, rings, levels]; energies evenly from the least of
+            the training to the greatest in the logarithm.
     """
 
     high: float
@@ -52,33 +51,24 @@ class Calibration:
 
     def __call__(self, numbers: Tensor, unit: Tensor) -> Tensor:
         """Numbers [B, layers, sectors, rings] put right, for unit energies [B]."""
-        depths, energies, rings, levels = self.table.shape
+        energies, rings, levels = self.table.shape
         table = self.table.to(numbers).flatten()
-        device, layers = numbers.device, numbers.shape[1]
         at = (numbers * ((levels - 1) / self.high)).clamp(0, levels - 1)
         below = at.floor().clamp(max=levels - 2)
-        energy, hot = _between(((unit + 1) / 2).reshape(-1, 1, 1, 1), energies)
-        depth, deep = _between(
-            torch.linspace(0, 1, layers, device=device).reshape(-1, 1, 1), depths
+        ring = torch.arange(rings, device=numbers.device) * levels
+        place = ((unit + 1) * ((energies - 1) / 2)).clamp(0, energies - 1).reshape(-1, 1, 1, 1)
+        knot = place.floor().clamp(max=energies - 2)
+        index = below.long() + ring + knot.long() * (rings * levels)
+        lower, upper = (
+            torch.lerp(table[index + shift], table[index + shift + 1], at - below)
+            for shift in (0, rings * levels)
         )
-        ring = torch.arange(rings, device=device)
-        index = ((depth * energies + energy) * rings + ring) * levels + below.long()
-        hotter = rings * levels
-        deeper = energies * hotter if depths > 1 else 0
-
-        def corner(shift: int) -> Tensor:
-            return torch.lerp(table[index + shift], table[index + shift + 1], at - below)
-
-        above, beneath = (
-            torch.lerp(corner(shift), corner(shift + hotter), hot.expand_as(at))
-            for shift in (0, deeper)
-        )
-        found = torch.lerp(above, beneath, deep.expand_as(at))
+        found = torch.lerp(lower, upper, (place - knot).expand_as(lower))
         return found + (numbers - self.high).clamp(min=0)
 
     def __repr__(self) -> str:
         """By its contents: fingerprints of models are made of it."""
-        return f"Calibration({fingerprint([self.high, self.table.tolist()])})"
+        return f"Calibration({fingerprint([self.high, self.table.flatten().tolist()])})"
 
     @classmethod
     def fit(cls, made: Tensor, made_unit: Tensor, true: Tensor, true_unit: Tensor) -> Self:
@@ -95,17 +85,18 @@ class Calibration:
         """
         for unit in (made_unit, true_unit):
             check_enough(unit)
-        high, layers = float(true.max()), made.shape[1]
+        high = float(true.max())
         levels = np.linspace(0, high, LEVELS)
-        deep = list(_near(torch.linspace(-1, 1, layers), min(DEPTHS, layers)))
         rows = []
-        for ours, theirs in zip(
-            _near(made_unit, ENERGIES), _near(true_unit, ENERGIES), strict=True
-        ):
-            sides = made[ours], true[theirs]
-            rows.append([_rings(levels, *(side[:, some] for side in sides)) for some in deep])
-        table = torch.from_numpy(np.array(rows)).float().transpose(0, 1).contiguous()
-        return cls(high, table)
+        for near in zip(_near(made_unit), _near(true_unit), strict=True):
+            sides = [part[some] for part, some in zip((made, true), near, strict=True)]
+            rows.append(
+                [
+                    _mapped(levels, *(side[..., ring].flatten().double().numpy() for side in sides))
+                    for ring in range(made.shape[-1])
+                ]
+            )
+        return cls(high, torch.from_numpy(np.array(rows)).float())
 
 
 def check_enough(unit: Tensor) -> None:
@@ -114,7 +105,7 @@ def check_enough(unit: Tensor) -> None:
     Raises:
         BudgetError: If one of the energies has fewer than `LEAST` of them.
     """
-    found = min(int(near.sum()) for near in _near(unit, ENERGIES))
+    found = min(int(near.sum()) for near in _near(unit))
     if found < LEAST:
         raise BudgetError(
             f"{len(unit):,} showers are too few to calibrate with: one of {ENERGIES} energies has "
@@ -130,25 +121,10 @@ def _more(count: int, found: int) -> str:
     return f"about {math.ceil(1.2 * count * LEAST / found / 100) * 100:,} showers"
 
 
-def _between(share: Tensor, knots: int) -> tuple[Tensor, Tensor]:
-    """The knot before a place from 0 to 1, and how far it is from there to the next."""
-    place = (share * (knots - 1)).clamp(0, knots - 1)
-    knot = place.floor().clamp(max=max(knots - 2, 0))
-    return knot.long(), place - knot
-
-
-def _near(places: Tensor, knots: int) -> Iterator[Tensor]:
-    """For every one of some knots evenly from -1 to 1: which places count for it."""
-    distance = 2 / max(knots - 1, 1)
-    return ((places - knot).abs() <= REACH * distance for knot in torch.linspace(-1, 1, knots))
-
-
-def _rings(levels: NDArray[np.float64], made: Tensor, true: Tensor) -> list[NDArray[np.float64]]:
-    """The map of every ring, from showers of like energies and layers of like depths."""
-    return [
-        _mapped(levels, *(side[..., ring].flatten().double().numpy() for side in (made, true)))
-        for ring in range(made.shape[-1])
-    ]
+def _near(unit: Tensor) -> Iterator[Tensor]:
+    """For every one of the energies: which showers count for it, by their unit energies [n]."""
+    distance = 2 / (ENERGIES - 1)
+    return ((unit - knot).abs() <= REACH * distance for knot in torch.linspace(-1, 1, ENERGIES))
 
 
 def _mapped(
