@@ -38,7 +38,7 @@ def showers() -> Model:
     """Showers with maps, whose index a wrong energy must not leave."""
     model = shower_model()
     assert isinstance(model.codec, Showers)
-    table = torch.linspace(0, 5, 16).expand(2, 3, 3, 16).contiguous()
+    table = torch.linspace(0, 5, 16).expand(3, 3, 16).contiguous()
     maps = Calibration(5.0, table)
     codec = dataclasses.replace(model.codec, calibration=maps, layers=layers())
     return model.replace(codec=codec)
