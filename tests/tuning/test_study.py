@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import SETTINGS, model, study
+from small import SETTINGS, model, real, study
 
 import hasten
 from hasten.errors import BudgetError, RunError
@@ -66,8 +64,10 @@ def test_killed_and_resumed_it_ends_the_same_and_loses_nothing(
             if journal.exists() and journal.read_bytes().count(b"\n") >= enough:
                 break
             time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
+        ended = process.poll()
+        process.kill()
         process.wait()
+        assert not ended, "the study failed by itself"
         held = journal.read_text()
         assert held.startswith(finished), "a finished trial was lost"
         finished = held[: held.rindex("\n") + 1]
@@ -79,9 +79,17 @@ def test_killed_and_resumed_it_ends_the_same_and_loses_nothing(
 
 
 def test_other_reference_samples_than_it_began_with_are_refused(outcome: Outcome) -> None:
-    for wrong in (None, torch.zeros(500, 2)):
+    for wrong in (None, torch.zeros(500, 2), torch.zeros(0, 2)):
         with pytest.raises(RunError, match="other reference samples"):
             hasten.tune(hasten.load("mixture"), resume=outcome.folder, reference=wrong)
+
+
+def test_reference_samples_that_differ_in_the_last_bit_are_the_same(outcome: Outcome) -> None:
+    same = real().nextafter(torch.tensor(torch.inf))
+    found = hasten.tune(hasten.load("mixture"), resume=outcome.folder, reference=same)
+    assert found.facts == outcome.facts
+    with pytest.raises(RunError, match="other reference samples"):
+        hasten.tune(hasten.load("mixture"), resume=outcome.folder, reference=1.001 * real())
 
 
 def test_a_baseline_that_draws_noise_is_judged_but_has_no_path(tmp_path: Path) -> None:

@@ -93,13 +93,20 @@ class MixtureNet(nn.Module):
         return (own + (share * noise) @ means).reshape(x.shape)
 
     def draw(self, count: int, rng: np.random.Generator, label: int | None = None) -> Tensor:
-        """Data of the mixture, [count, *shape]."""
-        allowed = self._allowed(None if label is None else torch.tensor([label]))[0].cpu().numpy()
-        weights = self.weights.double().cpu().numpy() * allowed
-        chosen = torch.from_numpy(rng.choice(len(weights), count, p=weights / weights.sum()))
-        normal = torch.from_numpy(rng.standard_normal((count, *self.means.shape[1:])))
-        deviation = self.variances[chosen].sqrt().reshape(-1, *[1] * (self.means.ndim - 1))
-        return self.means[chosen] + deviation * normal.to(self.means)
+        """Data of the mixture, [count, *shape].
+
+        Made by NumPy in double precision, so that it is the same to the last bit in every process;
+        a square root of torch is not on all machines.
+        """
+        allowed = self._allowed(None if label is None else torch.tensor([label]))[0]
+        means, variances, weights = (
+            each.detach().double().cpu().numpy()
+            for each in (self.means, self.variances, self.weights * allowed)
+        )
+        chosen = rng.choice(len(weights), count, p=weights / weights.sum())
+        deviation = np.sqrt(variances[chosen]).reshape(-1, *[1] * (means.ndim - 1))
+        made = means[chosen] + deviation * rng.standard_normal((count, *means.shape[1:]))
+        return torch.from_numpy(made).to(self.means)
 
     def _allowed(self, label: Tensor | None) -> Tensor:
         allowed = self.get_buffer("allowed")
