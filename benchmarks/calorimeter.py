@@ -1,7 +1,8 @@
 """The study of the FastSim talk: solvers and numbers of steps, by physics and by milliseconds.
 
     python benchmarks/calorimeter.py run MODEL REFERENCE.h5 OUT.json [--truth OTHER.h5]
-        [--judge JUDGE] [--work DIR] [--n 3000] [--long 500] [--recipes best.toml ...]
+        [--judge JUDGE] [--law power] [--work DIR] [--n 3000] [--long 500]
+        [--recipes best.toml ...]
     python benchmarks/calorimeter.py page OUT.json [...]          docs/fastsim.md and its picture
 
 MODEL is a shower model; REFERENCE and OTHER are true showers it was not trained on, the second for
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import json
 import sys
 from functools import partial
@@ -63,6 +65,7 @@ def main() -> None:
     study.add_argument("out", type=Path)
     study.add_argument("--truth", type=Path)
     study.add_argument("--judge", help="by default the one on the model's card")
+    study.add_argument("--law", choices=("power", "uniform"), help="by default the model's")
     study.add_argument("--work", type=Path, default=Path("runs/calorimeter"))
     study.add_argument("--n", type=int, default=3000)
     study.add_argument("--long", type=int, default=500, help="showers with 256 steps")
@@ -76,6 +79,8 @@ def main() -> None:
 def run(given: argparse.Namespace) -> None:
     """Every entrant: its physics and its time."""
     model = hasten.load(given.model)
+    if given.law is not None:
+        model = model.replace(energies=dataclasses.replace(model.energies, law=given.law))
     read = partial(load_showers, geometry=geometry_of(model))
     if given.truth is None:
         real, true = read(given.reference, split="test"), read(given.reference, split="valid")
@@ -204,12 +209,7 @@ def milliseconds(row: dict[str, Any], rows: list[dict[str, Any]], size: int) -> 
 def draw(found: list[dict[str, Any]], path: Path) -> None:
     """Distance against time, a panel a model."""
     figure, panels = plt.subplots(
-        1,
-        len(found),
-        figsize=(7.5 * len(found), 4),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
+        1, len(found), figsize=(1.5 + 3.6 * len(found), 4), squeeze=False, layout="constrained"
     )
     for panel, facts in zip(panels[0], found, strict=True):
         rows = facts["rows"]
@@ -219,27 +219,26 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
             # a colour a solver, a square for many steps, a star for what was searched
             solver = row["recipe"].split()[0]
             known = solver in SOLVERS
-            colour = f"C{SOLVERS.index(solver)}" if known else "black"
-            marker = "*" if not known else "s" if row["evaluations"] >= LONG else "o"
             panel.errorbar(
                 x,
                 far["value"],
                 yerr=reach,
-                fmt=marker,
-                color=colour,
+                fmt="*" if not known else "s" if row["evaluations"] >= LONG else "o",
+                color=f"C{SOLVERS.index(solver)}" if known else "black",
                 markersize=7,
                 capsize=3,
-                label=row["recipe"],
+                label=row["recipe"].replace(" karras", ",") if known else "searched",
             )
         panel.set(xscale="log", yscale="log", title=facts["model"])
         panel.set_xlabel("ms a shower, batch 1, one thread")
-        panel.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter(NullFormatter())
         panel.spines[["top", "right"]].set_visible(False)
     panels[0][0].set_ylabel("distance in shower features")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
     with atomic(path) as file:
         figure.savefig(file, format="png", dpi=120)
     plt.close(figure)

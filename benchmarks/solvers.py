@@ -8,7 +8,8 @@
 
 MODEL is fashion-uvit, fashion-unet or mixture. The first three run for up to an hour of one core;
 what is finished lies in a journal under --work, so a stopped run continues where it was. Their
-results go to --results, from where figure and table read. Full size, on an accelerator:
+results go to --results, from where figure and table read; those of other --evaluations that lie
+there stay. Full size, on an accelerator:
 
     python benchmarks/solvers.py endpoint MODEL --device cuda --full --n 4096
     python benchmarks/solvers.py distance MODEL --device cuda --n 50000
@@ -39,28 +40,32 @@ HERE = Path(__file__).parent
 def compete(
     given: argparse.Namespace, part: str, entrants: Mapping[int, Sequence[Entrant]]
 ) -> None:
-    """Race the entrants and write down their errors."""
+    """Race the entrants and write down their errors, beside what others came to before."""
+    path = given.results / f"{part}-{given.model}.json"
     where = (given.model, given.n, given.work, given.device)
     journal = Journal(given.work / f"{part}-{given.model}.jsonl")
     race = Race(journal, measurer(where, given.processes), say)
     ranked = race_all(race, entrants, given.n, full=given.full)
     ground = Ground.of(*where)
-    table = []
+    seeds, process = [ground.seeds[0], len(ground.seeds)], repr(ground.model.process)
+    table, machines = record.others(path, entrants, seeds=seeds, process=process)
     for entrant in (e for found in ranked.values() for e in found):
         errors = race.errors[entrant.key]
         table.append(record.entry(entrant, errors, ground.floor.tolist()))
         if len(errors) > SHORT[1].seeds:
             table[-1]["errors"] = record.readings(errors)
+    table.sort(key=lambda found: int(found["evaluations"]))
     record.write(
-        given.results / f"{part}-{given.model}.json",
+        path,
         {
             "model": given.model,
-            "process": repr(ground.model.process),
+            "process": process,
             "error": "mean over samples of the root of the mean squared difference in x0 from "
             "heun karras 64 (127 evaluations), same noise",
             "floor": record.mean_and_se(ground.floor.tolist()),
             "floor_is": "the same of heun karras 64 from heun karras 128",
-            "seeds": [ground.seeds[0], len(ground.seeds)],
+            "seeds": seeds,
+            "machines": machines,
             "rounds": "all on all seeds" if given.full else {"up to 20": SHORT, "beyond": LONG},
             "left_out": left_out(),
             "results": table,

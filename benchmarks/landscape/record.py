@@ -70,6 +70,22 @@ def read(path: Path) -> dict[str, Any] | None:
     return found
 
 
+def others(
+    path: Path, evaluations: Iterable[int], *, seeds: Sequence[int], process: str
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """What an earlier run wrote of other numbers of evaluations, and all machines so far."""
+    here = str(context()["device"])
+    held = read(path)
+    if held is None:
+        return [], [here]
+    if (held["seeds"], held["process"]) != (list(seeds), process):
+        raise SystemExit(f"{path} is of other seeds or another process: give another --results")
+    now = set(evaluations)
+    machines = held.get("machines", [held["context"]["device"]])
+    kept = [entry for entry in held["results"] if entry["evaluations"] not in now]
+    return kept, sorted({*machines, here} if kept else {here})
+
+
 def _se(table: np.ndarray[Any, Any]) -> float:
     return float(table.std(ddof=1) / np.sqrt(len(table)))
 

@@ -161,7 +161,8 @@ def origin(found: Mapping[str, Any]) -> str:
     facts = found["context"]
     versions = ", ".join(f"{name} {facts[name]}" for name in ("torch", "numpy", "diffusers"))
     first, count = found["seeds"]
-    return f"Seeds {first} to {first + count - 1}; {facts['device']}, one thread, {versions}."
+    machines = " and ".join(found.get("machines", [facts["device"]]))
+    return f"Seeds {first} to {first + count - 1}; {machines}, one thread, {versions}."
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -102,6 +102,36 @@ def test_beyond_the_training_the_law_is_that_of_its_ends() -> None:
     assert torch.equal(codec._law(ends)[0], powers @ codec.centre.T)
 
 
+def test_numbers_out_of_all_bounds_make_showers_that_add_up() -> None:
+    codec = shower_model().codec
+    assert isinstance(codec, Showers)
+    told = codec.encode(torch.tensor([5e4]), [0])
+    assert told is not None
+    x = torch.randn(1, 6, 4, 3, generator=torch.Generator().manual_seed(0))
+    for far in (100, 1e30):
+        cells = codec.decode(far * x, told)
+        torch.testing.assert_close(
+            layer_sums(cells, SMALL), codec.totals(told), rtol=1e-4, atol=1e-3
+        )
+
+
+def test_a_calibration_finds_layers_that_agree_and_leaves_them_so() -> None:
+    """What a layer's sum is off is taken from its strong cells before the maps and after them."""
+    cells, incident = showers(300)
+    codec = shower_model().codec
+    assert isinstance(codec, Showers)
+    told = codec.condition(layer_sums(cells, SMALL), incident)
+    numbers, totals = codec.numbers(cells), codec.totals(told)
+    torch.testing.assert_close(codec.agreed(numbers, totals), numbers, rtol=1e-4, atol=1e-4)
+    rng = torch.Generator().manual_seed(0)
+    blurred = numbers + 0.1 * torch.randn(numbers.shape, generator=rng) * (numbers > 0)
+    off = [
+        (codec.scale.inverse(each.flatten(2)).sum(-1) / totals.clamp(min=1) - 1)[totals > 10]
+        for each in (blurred, codec.agreed(blurred, totals))
+    ]
+    assert float(off[1].std()) < 0.2 * float(off[0].std())
+
+
 def test_a_shower_depends_on_its_seed_and_energy_alone() -> None:
     model, incident = shower_model(), torch.tensor([2e3, 5e4, 9e3])
     plan = stock_plan(model.process, "euler", "karras", 2)

@@ -14,6 +14,7 @@ from hasten.core.process import VP, V
 from hasten.models.mixture import mixture_model
 from hasten.solvers import SOLVERS
 from hasten.tuning.journal import Journal
+from landscape import record
 from landscape.entrants import family, stock
 from landscape.figure import spread
 from landscape.race import Job, Race, Round, survivors
@@ -137,3 +138,18 @@ def test_rivals_end_where_we_do(theirs: str, grid: str, ours: str, our_grid: str
     own = next(s for s in stock(PROCESS, 9) if (s.solver, s.grid) == (ours, our_grid))
     ends = [entrant.endpoint(model, range(16), None) for entrant in (their, own)]
     assert (ends[0] - ends[1]).abs().max().item() < 1e-3
+
+
+def test_what_was_measured_of_other_numbers_of_evaluations_stays(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    assert record.others(path, [4], seeds=[1, 2], process="p")[0] == []
+    old = [{"evaluations": 4, "error": 1.0}, {"evaluations": 8, "error": 2.0}]
+    record.write(path, {"seeds": [1, 2], "process": "p", "results": old, "machines": ["Z80"]})
+    kept, machines = record.others(path, [4, 5], seeds=[1, 2], process="p")
+    assert kept == old[1:]
+    assert "Z80" in machines
+    assert len(machines) == 2
+    assert "Z80" not in record.others(path, [4, 8], seeds=[1, 2], process="p")[1]
+    for other in ({"seeds": [1, 3], "process": "p"}, {"seeds": [1, 2], "process": "q"}):
+        with pytest.raises(SystemExit, match="other seeds or another process"):
+            record.others(path, [5], **other)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hasten.models.scale import Logit, Scale, conserve
+from hasten.models.scale import FARTHEST, Logit, Scale, conserve, nudge
 
 SCALE = Scale(threshold=0.015)
 
@@ -45,9 +45,41 @@ def test_sums_hold_and_nothing_weak_is_left() -> None:
     assert ((found == 0) | (found >= 0.015 * (1 - 1e-9))).all()
 
 
+def test_strong_parts_take_what_is_missing() -> None:
+    """Errors of the logarithms, all as large, that explain a sum are likeliest in proportion."""
+    rng = torch.Generator().manual_seed(0)
+    truth = torch.rand(400, 20, generator=rng, dtype=torch.float64) ** 6 * 100
+    errors = 0.02 * torch.randn(truth.shape, generator=rng, dtype=torch.float64)
+    made = truth * errors.exp()
+    found = nudge(made, truth.sum(-1))
+    left = (made * found.exp()).sum(-1) - truth.sum(-1)
+    before = made.sum(-1) - truth.sum(-1)
+    assert float(left.abs().mean()) < 0.05 * float(before.abs().mean())
+    # it is the regression of the errors on what is seen of them: the rest knows nothing of it
+    assert float(((errors + found) * found).mean() / found.square().mean()) == pytest.approx(
+        0, abs=0.06
+    )
+    strongest = truth.argmax(-1, keepdim=True)
+    spread = [each.gather(1, strongest).std() for each in (errors, errors + found)]
+    assert float(spread[1]) < 0.8 * float(spread[0])
+    factor = (truth.sum(-1) / made.sum(-1)).log()  # one for all cells moves weak ones for nothing
+    weak = truth < 1
+    common = factor[:, None].expand_as(truth)[weak]
+    assert float(found[weak].abs().mean()) < 0.05 * float(common.abs().mean())
+
+
+def test_a_nudge_is_bounded_and_never_undefined() -> None:
+    parts = torch.tensor([[0.0, 0.0], [1.0, 1e-3], [1.0, 1.0]])
+    found = nudge(parts, torch.tensor([5.0, 1e6, 0.0]))
+    assert found[0].tolist() == [0, 0]
+    assert found[1].tolist() == [FARTHEST, FARTHEST]
+    assert found[2].tolist() == [-FARTHEST, -FARTHEST]
+
+
 def test_what_adds_up_already_is_left_alone() -> None:
     parts = torch.tensor([[0.0, 0.02, 3.0, 0.5]], dtype=torch.float64)
     torch.testing.assert_close(conserve(parts, parts.sum(-1), 0.015, parts), parts)
+    assert float(nudge(parts, parts.sum(-1)).abs().max()) < 1e-9
 
 
 def test_a_total_without_parts_goes_to_the_strongest() -> None:

@@ -23,7 +23,7 @@ from hasten.core.model import Codec, Energies, Model
 from hasten.core.plan import Plan
 from hasten.data.geometry import Geometry
 from hasten.models.calibration import Calibration
-from hasten.models.scale import Scale, conserve
+from hasten.models.scale import Scale, conserve, nudge
 from hasten.solvers.loop import sample
 
 DEGREE = 3
@@ -32,6 +32,8 @@ NARROW = 0.1
 """Least spread: layers that are empty at most energies must not blow up where they are not."""
 TOLD = 5.0
 """The cell net is told the layers' numbers divided by this, so that they are about 1."""
+HUGE = 40.0
+"""No number is taken for more: the energy, e^40 MeV, must not overflow when it is squared."""
 EDGE = 1 + 1e-6
 """The polynomials take unit energies beyond for this: they fly off outside of -1 to 1. Those at the
 ends of the training, which rounding may put a little outside, stay what they are."""
@@ -169,15 +171,26 @@ class Showers(Codec):
         """Cells [B, cells], MeV: none below the threshold, layers' sums as they were sampled."""
         if cond is None:
             raise TypeError("showers need an incident energy")
-        totals = self.scale.inverse(cond[:, -len(self.geometry.layers) :] * TOLD)
-        numbers = x * self.spread + self.centre
+        totals = self.totals(cond)
+        numbers = self.agreed(x * self.spread + self.centre, totals)
         if self.calibration is not None:
-            numbers = self.calibration(numbers, cond[:, 0])
-            # a map jumps from nothing to the weakest reading within two levels
-            numbers = torch.where(numbers >= self.scale.gap, numbers, torch.zeros_like(numbers))
+            numbers = self.agreed(self.calibration(numbers, cond[:, 0]), totals)
         numbers = numbers.reshape(*totals.shape, -1)
         cells = self.scale.inverse(numbers)
         return conserve(cells, totals, self.scale.threshold, numbers).flatten(1)
+
+    def agreed(self, numbers: Tensor, totals: Tensor) -> Tensor:
+        """Numbers [B, L, ...] whose energies add up to about the layers' [B, L], MeV.
+
+        The layers' energies are known, so how far the sum of a layer is off tells how far its
+        strong cells are. A common factor for all cells would blur the peak of one particle.
+        """
+        apart = numbers.reshape(*totals.shape, -1).clamp(max=HUGE)
+        return (apart + nudge(self.scale.inverse(apart), totals)).reshape(numbers.shape)
+
+    def totals(self, cond: Tensor) -> Tensor:
+        """Energies of the layers [B, L], MeV, of which the cell net is told [B, 1 + L]."""
+        return self.scale.inverse(cond[:, -len(self.geometry.layers) :] * TOLD)
 
     def models(self) -> Sequence[Model]:
         return (self.layers,)

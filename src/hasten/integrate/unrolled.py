@@ -11,6 +11,7 @@ sample, cut into the pieces that `pieces` names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hasten.adapters.showers import LayerEnergies, Showers, aside
+from hasten.adapters.showers import HUGE, LayerEnergies, Showers, aside
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.errors import ModelError
@@ -38,9 +39,6 @@ FARTHEST = 1.5
 
 Ask = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """A net behind its call: noisy data, time and condition to prediction."""
-
-LARGEST = 1e17
-"""MeV; nothing above it is taken for an energy, so that no number overflows."""
 
 
 @final
@@ -198,7 +196,7 @@ class Unrolled(nn.Module):
         if condition is None:
             return self._finish(self._samples(label, parts))
         energy = condition[:, 0] * UNITS["GeV"]
-        is_one = (energy > 0) & (energy < LARGEST)
+        is_one = (energy > 0) & (energy < math.exp(HUGE))
         known = self._model.energies
         assert known is not None
         samples = self._samples(torch.where(is_one, energy, known.low), parts)

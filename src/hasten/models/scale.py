@@ -15,6 +15,9 @@ from typing import final
 import torch
 from torch import Tensor
 
+FARTHEST = 0.5
+"""No logarithm is changed by more: a sum so far off is not the fault of strong parts alone."""
+
 
 @final
 @dataclass(frozen=True)
@@ -68,6 +71,26 @@ class Logit:
         """Energies [n, m], MeV."""
         share = (torch.sigmoid(number) - self.limit) / (1 - 2 * self.limit)
         return share.clamp(0, 1) * (self.whole * incident)
+
+
+def nudge(parts: Tensor, total: Tensor) -> Tensor:
+    """What to add to the logarithms of parts so that their sum comes close to their total.
+
+    If all logarithms are equally uncertain, the most probable of the errors that explain the sum
+    are, to first order, in proportion to the parts. So the strongest take what is missing, and
+    weak ones stay, where a common factor would move them all.
+
+    Args:
+        parts: Energies [..., n], MeV.
+        total: What they should add up to [...], MeV.
+
+    Returns:
+        Changes [..., n], at most `FARTHEST`.
+    """
+    missing = total[..., None] - parts.sum(dim=-1, keepdim=True)
+    weight = parts.square().sum(dim=-1, keepdim=True)
+    found = missing * parts / weight.clamp(min=torch.finfo(parts.dtype).tiny)
+    return found.clamp(-FARTHEST, FARTHEST)
 
 
 def conserve(

@@ -114,6 +114,7 @@ def _batch(bare: Model, codec: Showers, incident: Tensor, seed: int) -> dict[str
     told = codec.encode(incident, seeds)
     assert told is not None
     numbers = sample(bare, plan, seeds, told) * codec.spread + codec.centre
+    numbers = codec.agreed(numbers, codec.totals(told))
     return {"numbers": numbers.half(), "unit": told[:, 0].contiguous()}
 
 
