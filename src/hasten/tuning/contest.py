@@ -52,7 +52,8 @@ class Contest:
     def hold(self, candidates: Sequence[Scored]) -> list[Scored]:
         """The best of them, the best first, and only these looked at on all seeds.
 
-        If the best is hopeless the contest ends early; then none of them is `good`.
+        If the best is hopeless the contest ends early with as many as there may be finalists; then
+        none of them is `good`.
         """
         left = list({each.recipe.fingerprint(): each for each in candidates}.values())
         for count in looks(len(self.session.seeds)):
@@ -61,7 +62,7 @@ class Contest:
             seen = {id(each): self._look(each, count) for each in left}
             left.sort(key=lambda each: seen[id(each)][0])
             if self.comfort(left[0]) < CLEAR:
-                break
+                return left[: max(LEAST, self.settings.finalists)]
             if count < len(self.session.seeds):
                 reach = sum(seen[id(left[0])])  # the best one's contrast and standard error
                 near = sum(seen[id(each)][0] <= reach for each in left)
