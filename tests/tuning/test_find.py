@@ -19,15 +19,13 @@ from hasten.methods.cache import Cache
 from hasten.models.mixture import mixture_model
 from hasten.recipe import Recipe, spell
 from hasten.tuning import find as finding
-from hasten.tuning.bench import Bench
 from hasten.tuning.find import Plans, find_plan
 from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.space import Candidate
 from hasten.tuning.speeds import Speeds
 from hasten.tuning.strategies import STRATEGIES, Space, Strategy, Trial
-from hasten.tuning.strategies.joint import STALEST, moved, pattern_of, patterns, spread
 from hasten.tuning.strategies.trial import Search
-from hasten.tuning.teacher import converged_plan, teach
+from hasten.tuning.teacher import converged_plan
 
 SPEEDS = Speeds(1.0, 10.0, {})
 
@@ -147,46 +145,6 @@ def test_one_evaluation_is_enough(model: Model, tmp_path: Path) -> None:
             journal=tmp_path / f"{strategy}.jsonl",
         )
         assert plans.best.plan.nfe == 1
-
-
-def test_held_rows_are_spread_as_asked() -> None:
-    assert spread(4, 4, 0.0) == (1, 1, 1, 1)
-    assert spread(2, 4, 2.0) == (0, 0, 0, 2)
-    assert spread(2, 4, -2.0) == (2, 0, 0, 0)
-    assert max(spread(9, 3, 2.0)) == STALEST
-    near = set(moved((1, 0, 3)))
-    assert near == {(0, 1, 3), (1, 1, 2), (2, 0, 2)}
-
-
-def test_joint_plans_hold_rows_and_stay_in_time(tmp_path: Path) -> None:
-    model = dataclasses.replace(nets.uvit(), name="toy")
-    tactic = Cache(depth=0.6)
-    speeds = Speeds(1.0, 10.0, {spell(tactic): 2.5})
-    seeds = stream(0, "train", 8)
-    cond = None if model.classes is None else _classes(model, len(seeds))
-    teacher = teach(model, converged_plan(model.process, 8), seeds, cond)
-    space = Space(Bench(model, teacher, teacher, speeds), 4, (tactic,))
-    shapes = list(patterns(space, tactic))
-    assert shapes
-    search = STRATEGIES["joint"].propose(space, np.random.default_rng(0))
-    batch, held, learned = next(search), 0, 0
-    for _ in range(10):
-        for trial in batch:
-            assert space.fits(trial.candidate)
-            held += any(trial.candidate.held)
-            learned += trial.start is not None
-            assert sum(pattern_of(trial.candidate)) == sum(trial.candidate.held)
-        try:
-            batch = search.send([space.bench.score(t.candidate, 1) for t in batch])
-        except StopIteration:
-            break
-    assert held >= len(shapes)
-    assert learned == 3
-
-
-def _classes(model: Model, count: int) -> object:
-    assert model.classes is not None
-    return torch.arange(count) % model.classes.count
 
 
 def under(model: Model, label: int, journal: Path) -> Plans:

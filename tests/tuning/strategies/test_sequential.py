@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
+from driver import answer
 
 import nets
 from hasten.core.model import Model
@@ -13,14 +17,15 @@ from hasten.recipe import spell
 from hasten.solvers import stock_plan
 from hasten.tuning.bench import Bench
 from hasten.tuning.seeds import stream
-from hasten.tuning.space import Scored
 from hasten.tuning.speeds import Speeds
 from hasten.tuning.strategies import sequential
+from hasten.tuning.strategies.learned import REFINED
 from hasten.tuning.strategies.trial import Care, Space, Trial
 from hasten.tuning.teacher import converged_plan, teach
 
 TACTIC = Cache(depth=0.6)
 STEPS = 3
+FIELDS = sequential.MORE + 1
 
 
 @pytest.fixture(scope="module")
@@ -32,30 +37,45 @@ def space() -> Space:
     return Space(bench, STEPS, (TACTIC,))
 
 
-def answer(bench: Bench, trial: Trial) -> Scored:
-    if trial.care is Care.REFINE:
-        return bench.refine(trial.candidate, 1, seeds=8, rounds=1)
-    if trial.start is not None:
-        return bench.learn(trial.candidate, trial.start, 1, seeds=8, rounds=1)
-    return bench.score(trial.candidate, 1)
+@pytest.fixture(scope="module")
+def batches(space: Space) -> list[Sequence[Trial]]:
+    search, found = sequential.propose(space, np.random.default_rng(0)), list[Sequence[Trial]]()
+    with contextlib.suppress(StopIteration):
+        found.append(next(search))
+        while True:
+            found.append(search.send([answer(space, each, 1) for each in found[-1]]))
+    return found
 
 
-def test_plans_come_first_and_then_what_they_hold(space: Space) -> None:
-    search = sequential.propose(space, np.random.default_rng(0))
-    batches = [next(search)]
-    while True:
-        try:
-            batches.append(search.send([answer(space.bench, each) for each in batches[-1]]))
-        except StopIteration:
-            break
-    *plans, last = [[each.candidate for each in batch] for batch in batches]
+def test_plans_come_first_and_then_what_they_hold(
+    space: Space, batches: list[Sequence[Trial]]
+) -> None:
+    turn = [[each.candidate for each in batch] for batch in batches[: 3 * FIELDS + 1]]
+    *plans, last = turn
     assert not any(any(each.held) for batch in plans for each in batch)
     rows = [len(each.held) for batch in plans for each in batch]
-    assert set(rows) == set(range(STEPS, STEPS + sequential.MORE + 1))
+    assert set(rows) == set(range(STEPS, STEPS + FIELDS))
     assert rows == sorted(rows)
     assert last
     assert all(any(each.held) and not each.held[0] and space.fits(each) for each in last)
     assert {len(each.held) for each in last} == set(rows)
+
+
+def test_with_trials_left_the_next_best_beginnings_have_their_turn(
+    batches: list[Sequence[Trial]],
+) -> None:
+    first, rest = batches[: 3 * FIELDS + 1], batches[3 * FIELDS + 1 :]
+    assert len(rest) == (REFINED - 1) * (FIELDS + 1)
+    learned = [trial for batch in batches for trial in batch if trial.start is not None]
+    assert len({trial.start.fingerprint() for trial in learned if trial.start}) == len(learned)
+    assert len(learned) == REFINED * FIELDS
+    for k in range(1, REFINED):
+        *plans, last = rest[(k - 1) * (FIELDS + 1) : k * (FIELDS + 1)]
+        assert all(trial.care is Care.LEARN for batch in plans for trial in batch)
+        assert last
+        assert all(any(trial.candidate.held) for trial in last)
+        before = {trial.candidate.key() for trial in first[-1]}
+        assert before.isdisjoint(trial.candidate.key() for trial in last)
 
 
 def test_many_rows_are_held_without_listing_all_choices(space: Space) -> None:

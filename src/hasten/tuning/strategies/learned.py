@@ -49,7 +49,12 @@ def learn_best(
     scored: Sequence[Scored], count: int
 ) -> Generator[Sequence[Trial], list[Scored], list[Scored]]:
     """The best learned as a whole; returns what they came to."""
-    return (yield [Trial(each.candidate, Care.LEARN, each.plan) for each in best(scored, count)])
+    return (yield [learning(each) for each in best(scored, count)])
+
+
+def learning(scored: Scored) -> Trial:
+    """The trial that learns from where another one ended."""
+    return Trial(scored.candidate, Care.LEARN, scored.plan)
 
 
 def beginnings(space: Space, steps: int) -> list[Floats]:

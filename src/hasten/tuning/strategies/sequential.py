@@ -1,8 +1,9 @@
 """Sequential: first the plan, then what is reused in it, as methods are combined by hand.
 
 Plans without held rows are searched as `learned` does, also with more rows than the time allows.
-Then rows of these are held until the time is kept, their levels and coefficients as they are. This
-is what the joint search is measured against: same space, same trials, one after the other.
+Then rows of these are held until the time is kept, their levels and coefficients as they are. With
+trials left, the same is done from the next best beginnings. This is what the joint search is
+measured against: same space, same trials, one after the other.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 
 from hasten.core.method import Tactic
 from hasten.core.plan import FULL, HOLD, Plan
-from hasten.tuning.space import Candidate
-from hasten.tuning.strategies.learned import learn_best, refine_best
+from hasten.tuning.space import Candidate, Scored
+from hasten.tuning.strategies.learned import REFINED, learn_best, refine_best
 from hasten.tuning.strategies.trial import Search, Space, Trial, best
 
 MORE = 3
@@ -29,14 +30,18 @@ LISTED = 1000
 
 def propose(space: Space, rng: np.random.Generator) -> Search:
     """The strategy."""
-    plans = list[Plan]()
-    for steps in range(space.evaluations, space.evaluations + MORE + 1):
-        refined = yield from refine_best(space, steps)
-        learned = yield from learn_best(refined, 1)
-        plans += [each.plan for each in best([*refined, *learned], 1)]
-    choices = [_columns(space, plan, tactic, rng) for plan in plans for tactic in space.options]
-    # in turn, so that a budget that ends early is fair to all
-    yield [Trial(each) for some in itertools.zip_longest(*choices) for each in some if each]
+    fields = list[list[Scored]]()
+    for turn in range(REFINED):
+        plans = list[Plan]()
+        for extra in range(MORE + 1):
+            if turn == 0:
+                fields.append((yield from refine_best(space, space.evaluations + extra)))
+            left = fields[extra][turn:]
+            learned = yield from learn_best(left, 1)
+            plans += [each.plan for each in best([*left, *learned], 1)]
+        choices = [_columns(space, plan, tactic, rng) for plan in plans for tactic in space.options]
+        # in turn, so that a budget that ends early is fair to all
+        yield [Trial(each) for some in itertools.zip_longest(*choices) for each in some if each]
 
 
 def _columns(space: Space, plan: Plan, tactic: Tactic, rng: np.random.Generator) -> list[Candidate]:
