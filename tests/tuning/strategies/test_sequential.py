@@ -19,7 +19,7 @@ from hasten.tuning.bench import Bench
 from hasten.tuning.seeds import stream
 from hasten.tuning.speeds import Speeds
 from hasten.tuning.strategies import sequential
-from hasten.tuning.strategies.learned import REFINED
+from hasten.tuning.strategies.learned import LEARNED, REFINED
 from hasten.tuning.strategies.trial import Care, Space, Trial
 from hasten.tuning.teacher import converged_plan, teach
 
@@ -65,11 +65,12 @@ def test_with_trials_left_the_next_best_beginnings_have_their_turn(
     batches: list[Sequence[Trial]],
 ) -> None:
     first, rest = batches[: 3 * FIELDS + 1], batches[3 * FIELDS + 1 :]
-    assert len(rest) == (REFINED - 1) * (FIELDS + 1)
+    turns = REFINED // LEARNED
+    assert len(rest) == (turns - 1) * (FIELDS + 1)
     learned = [trial for batch in batches for trial in batch if trial.start is not None]
     assert len({trial.start.fingerprint() for trial in learned if trial.start}) == len(learned)
     assert len(learned) == REFINED * FIELDS
-    for k in range(1, REFINED):
+    for k in range(1, turns):
         *plans, last = rest[(k - 1) * (FIELDS + 1) : k * (FIELDS + 1)]
         assert all(trial.care is Care.LEARN for batch in plans for trial in batch)
         assert last

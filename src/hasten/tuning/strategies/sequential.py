@@ -17,7 +17,7 @@ import numpy as np
 from hasten.core.method import Tactic
 from hasten.core.plan import FULL, HOLD, Plan
 from hasten.tuning.space import Candidate, Scored
-from hasten.tuning.strategies.learned import REFINED, learn_best, refine_best
+from hasten.tuning.strategies.learned import LEARNED, REFINED, learn_best, refine_best
 from hasten.tuning.strategies.trial import Search, Space, Trial, best
 
 MORE = 3
@@ -31,13 +31,13 @@ LISTED = 1000
 def propose(space: Space, rng: np.random.Generator) -> Search:
     """The strategy."""
     fields = list[list[Scored]]()
-    for turn in range(REFINED):
+    for first in range(0, REFINED, LEARNED):
         plans = list[Plan]()
         for extra in range(MORE + 1):
-            if turn == 0:
+            if first == 0:
                 fields.append((yield from refine_best(space, space.evaluations + extra)))
-            left = fields[extra][turn:]
-            learned = yield from learn_best(left, 1)
+            left = fields[extra][first:]
+            learned = yield from learn_best(left, LEARNED)
             plans += [each.plan for each in best([*left, *learned], 1)]
         choices = [_columns(space, plan, tactic, rng) for plan in plans for tactic in space.options]
         # in turn, so that a budget that ends early is fair to all
