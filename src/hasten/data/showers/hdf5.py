@@ -14,7 +14,6 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from hasten.data.showers.stores import Store
 from hasten.errors import DataError, MissingExtra
 from hasten.files import atomic
 
@@ -23,7 +22,7 @@ _LEVEL = 4
 
 
 @contextmanager
-def open_hdf5(file: Path) -> Iterator[Store]:
+def open_hdf5(file: Path) -> Iterator[Hdf5Store]:
     """Open a file for reading.
 
     Raises:
