@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from calo import (
     ENERGIES,
@@ -23,6 +24,7 @@ from hasten.adapters.cells import Cells
 from hasten.adapters.codecs import own_plan
 from hasten.adapters.showers import LayerEnergies, Showers, layer_sums
 from hasten.core.model import Call, Energies, Identity, Model
+from hasten.core.plan import Plan
 from hasten.core.process import EDM, Raw
 from hasten.data.geometry import SIW, Geometry, Layer
 from hasten.errors import ModelError, PlanError
@@ -228,6 +230,35 @@ def test_a_calibration_is_written_read_and_part_of_the_model(tmp_path: Path) -> 
     cells = [sample(model, plan, [0, 1], torch.tensor([2e3, 5e4])) for model in (before, after)]
     assert not torch.equal(cells[1], cells[0])
     torch.testing.assert_close(layer_sums(cells[1], SIW), layer_sums(cells[0], SIW))
+
+
+def test_a_calibration_for_one_plan_is_taken_for_that_plan_alone(tmp_path: Path) -> None:
+    before = saved(tmp_path)
+    codec = before.codec
+    assert isinstance(codec, Showers)
+    tables = torch.linspace(0, 6, 64).repeat(2, 2, 9, 1)
+    tables[1, ..., :20] = 0  # weak cells are nothing
+    common, own = (Calibration(6.0, table) for table in tables)
+    mine, other = (stock_plan(before.process, "euler", "karras", steps) for steps in (2, 3))
+    tailored = {mine.fingerprint(): own}
+    changed = dataclasses.replace(codec, calibration=common, tailored=tailored)
+    save_bundle(tmp_path, before.replace(codec=changed), NET, {})
+    after = load_bundle(tmp_path)
+    assert isinstance(after.codec, Showers)
+    everywhere, nowhere = (
+        after.replace(codec=dataclasses.replace(after.codec, calibration=each, tailored={}))
+        for each in (own, common)
+    )
+    assert len({model_fingerprint(model) for model in (after, everywhere, nowhere)}) == 3
+
+    def made(model: Model, plan: Plan) -> Tensor:
+        return sample(model, plan, [0, 1], torch.tensor([2e3, 5e4]))
+
+    assert torch.equal(made(after, mine), made(everywhere, mine))
+    assert torch.equal(made(after, other), made(nowhere, other))
+    assert not torch.equal(made(after, mine), made(nowhere, mine))
+    named = dataclasses.replace(mine, label="the same under another name")
+    assert torch.equal(made(after, named), made(after, mine))
 
 
 def test_a_layer_model_without_a_sampler_of_its_own_is_refused() -> None:

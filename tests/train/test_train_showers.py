@@ -282,6 +282,35 @@ def test_a_trained_model_is_calibrated_from_the_command_line(place: Path) -> Non
     made = torch.cat([sample(model, plan, [i], energies[i : i + 1]) for i in range(100)])
     hits, true = float((made > 0).float().mean()), float((cells[:100] > 0).mean())
     assert hits == pytest.approx(true, rel=0.2)  # a net of no use, and yet as many hits
+    few = stock_plan(model.process, "euler", "karras", 3)
+    words += ["-r", "euler:karras:3"]
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exit_code == 0, result.output
+    own = load(folder)
+    assert isinstance(own.codec, Showers)
+    assert set(own.codec.tailored) == {few.fingerprint()}
+    assert torch.equal(sample(own, plan, [0], energies[:1]), made[:1])
+    far, near = (
+        abs(float((sample(each, few, range(100), energies) > 0).float().mean()) - true)
+        for each in (model, own)
+    )
+    assert near < 0.5 * far
+
+
+def test_a_calibration_for_one_plan_needs_one_for_all_and_a_recipe_without_methods(
+    place: Path,
+) -> None:
+    showers_to_calibrate_with(place / "more.h5")
+    train_config(place / "cells.toml", place / "more.h5", place / "run")
+    words = ["calibrate", str(place / "run" / "model"), "--data", str(place / "more.h5")]
+    result = CliRunner().invoke(cli.app, [*words, "-r", "euler:karras:3"])
+    assert result.exit_code == 2
+    assert "stands beside the one for all" in result.output
+    held = '[[method]]\nmethod = "cache"\n[plan]\nsolver = "euler"\ngrid = "karras"\nsteps = 4\n'
+    (place / "held.toml").write_text(f'hasten = 1\n{held}reuse = "every:2"\n')
+    result = CliRunner().invoke(cli.app, [*words, "-r", str(place / "held.toml")])
+    assert result.exit_code == 2
+    assert "this recipe has methods" in result.output
 
 
 def test_what_cannot_calibrate_is_refused_before_anything_is_sampled(

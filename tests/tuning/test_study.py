@@ -16,7 +16,7 @@ import torch
 from small import SETTINGS, model, real, study
 
 import hasten
-from hasten.errors import BudgetError, RunError
+from hasten.errors import BudgetError, MethodError, RunError
 from hasten.models.mixture import MixtureNet
 from hasten.report import read, render
 from hasten.tuning import hunt
@@ -143,3 +143,25 @@ def test_bad_settings_and_folders_are_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(RunError):
         hasten.tune(net, resume=tmp_path / "nothing")
     assert not (tmp_path / "a").exists()
+
+
+def test_a_recipe_that_is_given_is_tried_and_wins_where_it_is_fastest(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    """Here the best of a whole search, given to one that may try nothing of its own."""
+    best = hasten.Recipe.loads((outcome.folder / "best.toml").read_text())
+    slow = hasten.Recipe(hasten.PlanSpec("ddim", "uniform", 30))
+    found = study(tmp_path / "run", trials=0, recipes=[slow, best])
+    assert found.best is not None
+    assert found.best.fingerprint() == best.fingerprint()
+    kept = json.loads((found.folder / "facts.json").read_text())["settings"]["recipes"]
+    assert [hasten.Recipe.from_dict(facts) for facts in kept] == [slow, best]
+
+
+def test_a_recipe_that_cannot_be_applied_is_refused_before_there_is_a_folder(
+    tmp_path: Path,
+) -> None:
+    held = hasten.Recipe(hasten.PlanSpec("ddim", "uniform", 8, reuse="every:2"))
+    with pytest.raises(MethodError, match="reuse"):
+        hasten.tune(model(), recipes=[held], run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

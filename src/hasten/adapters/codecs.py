@@ -27,6 +27,8 @@ TABLES, PLAN = "codec.safetensors", "plan.toml"
 _SCALES: dict[str, type[Scale | Logit]] = {"gap": Scale, "logit": Logit}
 LAYERS = "layers"
 """Folder of the layer model beside a shower model's card."""
+CALIBRATION = "calibration"
+"""Key of the maps among the tables; those for one plan have its fingerprint after a stroke."""
 
 Load = Callable[[Path], Model]
 
@@ -102,10 +104,15 @@ def _layer_energies(table: Mapping[str, Any], folder: Path, _: Load) -> Codec:
 def _showers(table: Mapping[str, Any], folder: Path, load: Load) -> Codec:
     facts = dict(table)
     geometry, layers = _geometry(facts.pop("geometry"), folder), load(folder / facts.pop("layers"))
-    scale, calibration = Scale(**facts.pop("scale")), None
-    if found := facts.pop("calibration", None):
-        calibration = Calibration(**found, table=read_tensors(folder / TABLES)[0]["calibration"])
-    return Showers(geometry, layers, own_plan(layers), scale, **facts, calibration=calibration)
+    scale, common, tailored = Scale(**facts.pop("scale")), facts.pop("calibration", None), {}
+    tables = read_tensors(folder / TABLES)[0] if common else {}
+    for plan, found in facts.pop("tailored", {}).items():
+        tailored[plan] = Calibration(**found, table=tables[f"{CALIBRATION}/{plan}"])
+    calibration = Calibration(**common, table=tables[CALIBRATION]) if common else None
+    own = own_plan(layers)
+    return Showers(
+        geometry, layers, own, scale, **facts, calibration=calibration, tailored=tailored
+    )
 
 
 def _cells(table: Mapping[str, Any], folder: Path, _: Load) -> Codec:
@@ -149,7 +156,10 @@ def _write_showers(codec: Showers, folder: Path) -> dict[str, Any]:
     }
     if codec.calibration is not None:
         facts["calibration"] = {"high": codec.calibration.high}
-        tables = {"calibration": codec.calibration.table.contiguous()}
+        tables = {CALIBRATION: codec.calibration.table.contiguous()}
+        for plan, own in codec.tailored.items():
+            facts.setdefault("tailored", {})[plan] = {"high": own.high}
+            tables[f"{CALIBRATION}/{plan}"] = own.table.contiguous()
         atomic_write_bytes(folder / TABLES, save(tables))
     return facts
 

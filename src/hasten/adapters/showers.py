@@ -11,8 +11,10 @@ then the same number at every energy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import final
 
 import torch
@@ -135,6 +137,8 @@ class Showers(Codec):
         centre: Taken from the cells' numbers.
         spread: And what they are then divided by.
         calibration: Puts the spread of the cells' numbers right, or None.
+        tailored: Calibrations for samples of certain plans, by the plans' fingerprints; theirs is
+            taken in place of the one for all.
     """
 
     geometry: Geometry
@@ -144,6 +148,12 @@ class Showers(Codec):
     centre: float
     spread: float
     calibration: Calibration | None = None
+    tailored: Mapping[str, Calibration] = field(default_factory=dict)
+
+    def suited(self, plan: Plan) -> Showers:
+        """With the calibration for just this plan in place of the one for all, if there is one."""
+        own = self.tailored.get(_known_by(plan)) if self.tailored else None
+        return self if own is None else dataclasses.replace(self, calibration=own, tailored={})
 
     def numbers(self, cells: Tensor) -> Tensor:
         """Numbers [n, *shape] of cells [n, cells], MeV."""
@@ -199,6 +209,7 @@ class Showers(Codec):
         """Facts that change a sample, beside those of the layer model."""
         facts = (self.geometry, self.plan.fingerprint(), self.scale, self.centre, self.spread)
         more = "" if self.calibration is None else repr(self.calibration)
+        more += "".join(f" {name}: {own!r}" for name, own in sorted(self.tailored.items()))
         return f"Showers{facts}{more}"
 
     @property
@@ -207,6 +218,11 @@ class Showers(Codec):
         if not isinstance(codec, LayerEnergies):
             raise TypeError("the layer model must decode to layer energies")
         return codec.energies
+
+
+@functools.lru_cache(maxsize=32)
+def _known_by(plan: Plan) -> str:
+    return plan.fingerprint()
 
 
 def aside(seeds: Sequence[int]) -> list[int]:

@@ -88,6 +88,16 @@ def tune(
     only: Annotated[
         Only | None, typer.Option(help="Leave out every reuse of features.", show_default=False)
     ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-r",
+            "--recipe",
+            metavar="RECIPE",
+            help="Try this one too, as hasten sample takes it; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     guidance: choices.Guidance = 1.0,
     batch: Annotated[
         int | None,
@@ -124,6 +134,7 @@ def tune(
     subjects.as_device(device)
     subjects.as_dtype(dtype)
     net = subjects.open_model(model)
+    given = [subjects.open_recipe(text, net, model) for text in recipe or ()]
     folder = resume or run or _fresh(net.name)
     if demo and (folder / "facts.json").is_file():
         resume = folder
@@ -146,6 +157,7 @@ def tune(
             judge=judge,
             minutes=minutes,
             only=only.value if only else "",
+            recipes=given,
             guidance=guidance,
             batch=batch,
             device=device,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hasten.core.clock import Clock
+from hasten.core.plan import Plan
 from hasten.core.process import Prediction, Process, as_tensor
 from hasten.errors import ModelError, OutputError
 
@@ -60,6 +61,10 @@ class Codec(abc.ABC):
     @abc.abstractmethod
     def decode(self, x: Tensor, cond: Tensor | None) -> Tensor:
         """Samples for people from x0 [B, ...] and what `encode` gave; once a run."""
+
+    def suited(self, plan: Plan) -> Codec:  # noqa: ARG002
+        """The codec for samples of a plan: itself, unless it was made ready for that very one."""
+        return self
 
     def models(self) -> Sequence[Model]:
         """Models that it asks on the way."""

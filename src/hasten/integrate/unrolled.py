@@ -207,7 +207,8 @@ class Unrolled(nn.Module):
     def _samples(self, told: Tensor | None, parts: dict[str, Tensor]) -> Tensor:
         """Decoded samples under energies in MeV, labels or nothing."""
         encoded = self._encode(told, parts)
-        own, codec = self._stages[-1], self._model.codec
+        own = self._stages[-1]
+        codec = self._model.codec.suited(own.plan)
         heard = _nearby(encoded) if isinstance(codec, (Showers, LayerEnergies)) else encoded
         x0 = played(own, self._asks[own.name], parts[own.name], heard)
         return codec.decode(x0, encoded)

@@ -16,6 +16,7 @@ from hasten.adapters.showers import Showers
 from hasten.adapters.weights import read_tensors
 from hasten.core.fingerprint import fingerprint
 from hasten.core.model import Identity, Model
+from hasten.core.plan import Plan
 from hasten.data.showers import Showers as Data
 from hasten.data.showers import load_showers
 from hasten.data.showers.conditions import check_range
@@ -26,7 +27,7 @@ from hasten.solvers import stock_plan
 from hasten.solvers.loop import sample
 
 STEPS = 18
-"""Of Heun's method, by which the model is sampled for this: 35 evaluations."""
+"""Of Heun's method, by which the model is sampled unless a plan is given: 35 evaluations."""
 BATCH = 50
 FIRST_SEED = 1 << 40
 """Far from seeds that people give; the chance that a search or a verdict draws these is nil."""
@@ -35,23 +36,32 @@ SAMPLED = "calibrating"
 
 
 def calibrate(
-    folder: Path, data: Path, count: int, progress: Callable[[int, int], None] | None = None
+    folder: Path,
+    data: Path,
+    count: int,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    plan: Plan | None = None,
 ) -> Model:
-    """Sample a shower model as exactly as may be, and write into its folder what sets it right.
+    """Sample a shower model, and write into its folder what sets its cells right.
 
-    Stopped and called again, it goes on after the last batch that was finished.
+    What a sampler blurs, and where it leaves too much, is up to the plan; so a plan of few
+    evaluations gains from maps of its own. Stopped and called again, it goes on after the last
+    batch that was finished.
 
     Args:
         folder: Of a model as ``hasten train`` writes it; a calibration it has is replaced.
         data: The showers it was trained on; the first 80 % are taken.
         count: Showers to sample.
         progress: Told after every batch how many there are.
+        plan: Calibrate for samples of this plan alone, beside what there is; None samples as
+            exactly as may be and calibrates for all plans that have no maps of their own.
 
     Returns:
         The calibrated model.
 
     Raises:
-        ModelError: If it is no shower model with a layer model.
+        ModelError: If it is no shower model with a layer model, or has no maps for all plans yet.
         DataError: If the showers do not suit it.
         BudgetError: If there are too few.
     """
@@ -75,9 +85,21 @@ def calibrate(
     incident = torch.from_numpy(showers.energies)
     for some in (incident[:count], incident):
         check_enough(codec.energies.unit(some))
-    made, unit = _numbers(model, codec, incident[:count], folder / SAMPLED, progress)
+    if plan is not None and codec.calibration is None:
+        raise ModelError(
+            "a calibration for one plan stands beside the one for all, and there is none",
+            where=str(folder),
+            hint="hasten calibrate FOLDER without a recipe first",
+        )
+    asked = plan or stock_plan(model.process, "heun", "karras", STEPS)
+    made, unit = _numbers(model, codec, asked, incident[:count], folder / SAMPLED, progress)
     fitted = Calibration.fit(made, unit, *_true(codec, showers))
-    changed = model.replace(codec=dataclasses.replace(codec, calibration=fitted))
+    if plan is None:
+        better = dataclasses.replace(codec, calibration=fitted)
+    else:
+        tailored = {**codec.tailored, plan.fingerprint(): fitted}
+        better = dataclasses.replace(codec, tailored=tailored)
+    changed = model.replace(codec=better)
     kept = {k: model.card[k] for k in ("about", "reference", "judge") if k in model.card}
     training = {**model.card.get("training", {}), "calibrated": count}
     save_bundle(folder, changed, model.card["net"], {**kept, "training": training})
@@ -88,6 +110,7 @@ def calibrate(
 def _numbers(
     model: Model,
     codec: Showers,
+    plan: Plan,
     incident: Tensor,
     folder: Path,
     progress: Callable[[int, int], None] | None,
@@ -98,18 +121,19 @@ def _numbers(
     parts = []
     for first in range(0, len(incident), BATCH):
         some = incident[first : first + BATCH]
-        name = fingerprint([weights, repr(codec), first, some.tolist()])
+        name = fingerprint([weights, repr(codec), plan.fingerprint(), first, some.tolist()])
         path = folder / f"{name}.safetensors"
         if not path.is_file():
-            atomic_write_bytes(path, save(_batch(bare, codec, some, FIRST_SEED + first)))
+            atomic_write_bytes(path, save(_batch(bare, codec, plan, some, FIRST_SEED + first)))
         parts.append(read_tensors(path)[0])
         if progress is not None:
             progress(first + len(some), len(incident))
     return torch.cat([part["numbers"] for part in parts]), torch.cat([p["unit"] for p in parts])
 
 
-def _batch(bare: Model, codec: Showers, incident: Tensor, seed: int) -> dict[str, Tensor]:
-    plan = stock_plan(bare.process, "heun", "karras", STEPS)
+def _batch(
+    bare: Model, codec: Showers, plan: Plan, incident: Tensor, seed: int
+) -> dict[str, Tensor]:
     seeds = range(seed, seed + len(incident))
     told = codec.encode(incident, seeds)
     assert told is not None

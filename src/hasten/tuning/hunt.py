@@ -1,6 +1,7 @@
 """Hunt: the way from proposals to the candidates that are worth a verdict.
 
 rivals    the fewest evaluations with which any stock sampler is comfortably within
+given     recipes that the user has and wants to be tried
 ascend    own plans, from half as many evaluations: fewer as long as one is good, else more
 faster    held rows, for what takes less time than the fastest so far
 """
@@ -73,22 +74,29 @@ class Hunt:
 
     def ours(self, rivals: list[Scored]) -> list[Scored]:
         """Good plans of our own, fastest first; the nearest to good if there is none."""
-        rival = min([MOST + 1, *(s.plan.nfe for s in rivals[:1])])
+        given = self._given()
+        rival = min([MOST + 1, *(s.plan.nfe for s in (*rivals[:1], *given))])
         found = self._ascend(rival)
         if self.search.options and self.search.left:
             # a rival with room below the margin may hold rows as well as a plan of our own; and
             # with nothing faster than it yet, so may one as long as the rival's
             own = found or self._level(min(rival, MOST))
-            fastest = min((s.seconds for s in (*found, *rivals)), default=math.inf)
+            fastest = min((s.seconds for s in (*found, *rivals, *given)), default=math.inf)
             for base in (*own[:1], *rivals[:1]):
                 better = self._faster(base, fastest)
-                fastest = min((s.seconds for s in (*better, *found, *rivals)), default=fastest)
+                fastest = min([fastest, *(s.seconds for s in better)])
                 found = [*better, *found]
+        found = [*found, *given]
         if not found:
             own = [s for s in self.search.scored if s.candidate.kind == "search"]
             faster = [s for s in own if rivals and s.seconds < FASTER * rivals[0].seconds]
             return self._nearest(faster or own)
         return sorted(found, key=lambda s: s.seconds)[: self.settings.finalists]
+
+    def _given(self) -> list[Scored]:
+        """The good ones of the recipes that were given."""
+        best = self.contest.hold(self.search.given())
+        return [each for each in self.search.keep(best) if self.contest.good(each)]
 
     def _nearest(self, tried: list[Scored]) -> list[Scored]:
         known = [s for s in tried if self.contest.known(s)]

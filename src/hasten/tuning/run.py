@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hasten.core.method import refuse
 from hasten.core.model import Model
 from hasten.errors import BudgetError
+from hasten.recipe import Recipe
 from hasten.tuning.folder import begin, check_free, finished, resume_folder
 from hasten.tuning.outcome import Outcome
 from hasten.tuning.results import Results
@@ -41,6 +43,7 @@ def tune(
     confidence: float = 0.95,
     guidance: float = 1.0,
     only: str = "",
+    recipes: Sequence[Recipe] = (),
     reference: str | Path | Tensor | None = None,
     judge: str | None = None,
     conditions: Conditions | None = None,
@@ -71,6 +74,8 @@ def tune(
         confidence: Of all verdicts together.
         guidance: Weight of classifier-free guidance in every arm.
         only: ``plan`` leaves out every reuse of features.
+        recipes: Are tried beside what the search proposes, whatever ``only`` says: found earlier,
+            by hand or by others.
         reference: Real samples: a path that `hasten.data` reads, or decoded samples [n, ...]; None
             takes those of the judge, or else the model's own converged samples.
         judge: Name or folder of a judge; None takes the one on the model's card.
@@ -120,7 +125,10 @@ def tune(
             only=only,
             seed=seed,
             shown=shown,
+            recipes=[recipe.to_dict() for recipe in recipes],
         )
+        for recipe in recipes:
+            refuse(model.name, recipe.obstacles(model))
     else:
         settings = folder.settings
     data = reference if isinstance(reference, Tensor) else None

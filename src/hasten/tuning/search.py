@@ -171,6 +171,15 @@ class Search:
         field = stock.candidates(self.bench.model.process, evaluations)
         return self._screen(f"stock/{evaluations}", field)
 
+    def given(self) -> list[Scored]:
+        """The recipes that were given; they are no trials of the search."""
+        field = [Candidate(recipe) for recipe in self._settings.given]
+        if not field:
+            return []
+        self._say(self.share, "recipes that were given")
+        names = "+".join(each.key() for each in field)
+        return self._screen(f"given/{names}", field)
+
     def family(self, steps: int) -> list[Scored]:
         """Stock solvers on grids of two free numbers."""
         field = family(self.bench.model.process, steps, MEMBERS)

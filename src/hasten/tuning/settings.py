@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 import torch
 
 from hasten.errors import BudgetError
+from hasten.recipe import Recipe
 
 
 class Objective(enum.StrEnum):
@@ -48,6 +50,7 @@ class Settings:
         only: ``plan`` searches plans without reuse; empty searches all.
         seed: Of everything random but the final seeds.
         shown: Samples kept for people.
+        recipes: Tables of recipes that are tried beside what the search proposes.
     """
 
     objective: Objective = Objective.LATENCY
@@ -68,6 +71,7 @@ class Settings:
     only: str = ""
     seed: int = 0
     shown: int = 64
+    recipes: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         _at_least("margin", self.margin, 0.001, "0.05 grants 5 % of the reference's distance")
@@ -99,6 +103,11 @@ class Settings:
     def torch_dtype(self) -> torch.dtype | None:
         """The net's number format, if one was asked for."""
         return None if self.dtype is None else _DTYPES[self.dtype]
+
+    @property
+    def given(self) -> tuple[Recipe, ...]:
+        """The recipes that were given."""
+        return tuple(Recipe.from_dict(dict(facts)) for facts in self.recipes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hasten.core.method import Tactic
 from hasten.core.model import Model
 from hasten.errors import RecipeError
 from hasten.recipe import PlanSpec, Recipe
@@ -103,9 +104,14 @@ class Study:
             self.progress("speeds", 0.0, "timing every kind of row")
             seeds = stream(self.settings.seed, "speed", self.settings.timed_batch)
             cond = self.conditions(seeds)
-            found = measure_speeds(
-                self.model, self.options, seeds, cond, guidance=self.settings.guidance
-            )
+            brought = [
+                method
+                for recipe in self.settings.given
+                for method in recipe.methods
+                if isinstance(method, Tactic) and method not in self.options
+            ]
+            timed = [*self.options, *dict.fromkeys(brought)]
+            found = measure_speeds(self.model, timed, seeds, cond, guidance=self.settings.guidance)
             return found.to_dict()
 
         path = self.folder.path / "speeds.json"
