@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from functools import cache
 from pathlib import Path
+from typing import final
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ import torch
 from small import SETTINGS, model, real, study
 
 import hasten
+from hasten.core.model import Codec, Identity
+from hasten.core.plan import Plan
 from hasten.errors import BudgetError, MethodError, RunError
 from hasten.models.mixture import MixtureNet
 from hasten.report import read, render
@@ -165,3 +169,29 @@ def test_a_recipe_that_cannot_be_applied_is_refused_before_there_is_a_folder(
     with pytest.raises(MethodError, match="reuse"):
         hasten.tune(model(), recipes=[held], run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Fitted(Codec):
+    """Decodes samples of one plan in a way of its own."""
+
+    plan: str
+
+    def decode(self, x: torch.Tensor, cond: torch.Tensor | None) -> torch.Tensor:
+        return x
+
+    def suited(self, plan: Plan) -> Codec:
+        return Identity() if plan.fingerprint() == self.plan else self
+
+
+def test_what_was_fitted_to_one_plan_alone_is_said(outcome: Outcome, tmp_path: Path) -> None:
+    best = hasten.Recipe.loads((outcome.folder / "best.toml").read_text())
+    plan = best.resolve(model().process)
+    which = model().replace(codec=Fitted(plan.fingerprint()))
+    found = study(tmp_path / "run", which=which, trials=0, recipes=[best])
+    assert found.facts["best"]["fingerprint"] == best.fingerprint()
+    said = "fitted for this plan alone"
+    assert sum(said in warning for warning in found.facts["warnings"]) == 1
+    assert said in render(read(found.folder))
+    assert not any(said in warning for warning in outcome.facts["warnings"])

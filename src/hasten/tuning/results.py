@@ -90,6 +90,13 @@ class Results:
         verdict = self.final.judge(recipe, scored.label)
         key = self.session.key(recipe)
         found = self.study.journal.get(key) if key in self.study.journal else None
+        codec = self.study.model.codec
+        if codec.suited(recipe.resolve(self.study.model.process)) is not codec:
+            self.warnings.append(
+                f"{scored.label}: its samples are decoded as was fitted for this plan alone "
+                "(hasten calibrate -r); the references, and others without such a fit, might gain "
+                "from one too"
+            )
         return arm_facts(
             recipe,
             scored.plan,
