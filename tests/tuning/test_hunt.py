@@ -52,6 +52,9 @@ class Search:
     def stock(self, evaluations: int) -> list[Scored]:
         return [scored("stock", "ddim", evaluations, evaluations)]
 
+    def given(self) -> list[Scored]:
+        return []
+
     def family(self, steps: int) -> list[Scored]:
         self.levels.append(steps)
         return [scored("search", "dpmpp_2m", steps, steps)]
@@ -135,6 +138,23 @@ def test_rows_may_be_held_in_the_rivals_plan_too() -> None:
     search = Rival([quick])
     found = hunt(search, 6, 4).ours([scored("stock", "ddim", 6, 6.0)])
     assert [each.seconds for each in found] == [3.5, 4]
+
+
+def test_a_given_recipe_that_is_good_leaves_only_fewer_steps_to_look_for() -> None:
+    own = scored("search", "unipc2", 3, 3.0)
+
+    class Given(Search):
+        def given(self) -> list[Scored]:
+            return [own]
+
+    search = Given()
+    found = hunt(search, 6, 3).ours([scored("stock", "ddim", 6, 6.0)])
+    assert found[0] is own
+    assert set(search.levels) == {2}
+    search = Given()
+    found = hunt(search, 6, 4).ours([scored("stock", "ddim", 6, 6.0)])
+    assert own not in found  # it is no good, so the search goes its way
+    assert found[0].plan.nfe == 4
 
 
 def test_the_surroundings_of_a_promising_plan_are_looked_at_again() -> None:
