@@ -18,6 +18,7 @@ there stay. Full size, on an accelerator:
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,8 +50,12 @@ def compete(
     ground = Ground.of(*where)
     seeds, process = [ground.seeds[0], len(ground.seeds)], repr(ground.model.process)
     table, machines = record.others(path, entrants, seeds=seeds, process=process)
+    failed = []
     for entrant in (e for found in ranked.values() for e in found):
         errors = race.errors[entrant.key]
+        if not all(map(math.isfinite, errors)):
+            failed.append(f"{entrant.solver} {entrant.grid} {entrant.evaluations}")
+            continue
         table.append(record.entry(entrant, errors, ground.floor.tolist()))
         if len(errors) > SHORT[1].seeds:
             table[-1]["errors"] = record.readings(errors)
@@ -68,6 +73,7 @@ def compete(
             "machines": machines,
             "rounds": "all on all seeds" if given.full else {"up to 20": SHORT, "beyond": LONG},
             "left_out": left_out(),
+            "failed": failed,
             "results": table,
         },
     )

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from hasten.core.model import Model
 from hasten.core.process import VP, Process
-from hasten.errors import ModelError
+from hasten.errors import ModelError, OutputError
 from hasten.solvers import GRIDS, start_noise
 
 LEVELS = 1000
@@ -134,7 +134,10 @@ class Rival:
                 alpha, noise = self._level(scheduler, i, t)
                 calls += 1
                 out = velocity(model, read, alpha, noise, encoded)
-                x = scheduler.step(out, t, x, **named).prev_sample
+                try:
+                    x = scheduler.step(out, t, x, **named).prev_sample
+                except IndexError as cause:  # two of its levels round to one time step
+                    raise OutputError("it fails by its own code", where=self.key) from cause
         if calls != self.evaluations:
             raise ModelError(f"{calls} calls of the net, not {self.evaluations}", where=self.key)
         return x.clone()

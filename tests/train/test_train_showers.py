@@ -290,6 +290,11 @@ def test_a_trained_model_is_calibrated_from_the_command_line(place: Path) -> Non
     assert isinstance(own.codec, Showers)
     assert set(own.codec.tailored) == {few.fingerprint()}
     assert torch.equal(sample(own, plan, [0], energies[:1]), made[:1])
+    for steps, said in ((3, True), (4, False)):
+        words = ["check", f"euler:karras:{steps}", str(folder)]
+        result = CliRunner().invoke(cli.app, words)
+        assert result.exit_code == 0, result.output
+        assert ("calibration for this plan alone" in result.output) is said
     far, near = (
         abs(float((sample(each, few, range(100), energies) > 0).float().mean()) - true)
         for each in (model, own)

@@ -48,6 +48,7 @@ def check(
         "order": [method.name for method in read.ordered],
         "nfe": plan.nfe if plan else None,
         "full_evaluations": sum(entry.full for entry in plan.reuse) if plan else None,
+        "own_decoding": plan is not None and net.codec.suited(plan) is not net.codec,
         "obstacles": [
             {"what": found.what, "where": found.where, "hint": found.hint} for found in obstacles
         ],
@@ -70,6 +71,8 @@ def _print_check(facts: dict[str, Any]) -> None:
     }
     if nfe is not None:
         lines["evaluations"] = str(nfe) + (f", {nfe - full} of them partial" if full < nfe else "")
+    if facts["own_decoding"]:
+        lines["decoded"] = "by a calibration for this plan alone"
     lines["obstacles"] = str(len(facts["obstacles"]) or "none")
     talk.emit_facts(lines)
     if facts["obstacles"]:
