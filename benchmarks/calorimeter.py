@@ -81,11 +81,7 @@ def run(given: argparse.Namespace) -> None:
     model = hasten.load(given.model)
     if given.law is not None:
         model = model.replace(energies=dataclasses.replace(model.energies, law=given.law))
-    read = partial(load_showers, geometry=geometry_of(model))
-    if given.truth is None:
-        real, true = read(given.reference, split="test"), read(given.reference, split="valid")
-    else:
-        real, true = read(given.reference), read(given.truth)
+    real, true = true_showers(model, given.reference, given.truth)
     features = shower_features(given.judge or model.card["judge"]["name"])
     identity = fingerprint([model_fingerprint(model), features.name, marks(real), marks(true)])
     journal = Journal(given.work / f"{model.name}-{identity}.jsonl")
@@ -123,6 +119,14 @@ def run(given: argparse.Namespace) -> None:
         "threads": 1,
     }
     atomic_write_text(given.out, json.dumps(report, indent=1) + "\n")
+
+
+def true_showers(model: hasten.Model, reference: Path, truth: Path | None) -> list[Showers]:
+    """Those that judge, and others for the row of true showers: parts of one file, or two files."""
+    read = partial(load_showers, geometry=geometry_of(model))
+    if truth is None:
+        return [read(reference, split=part) for part in ("test", "valid")]
+    return [read(reference), read(truth)]
 
 
 def marks(showers: Showers) -> list[Any]:

@@ -24,11 +24,10 @@ from typing import Any
 import torch
 
 import hasten
-from calorimeter import DOCS, marks, sampled
-from hasten.adapters.codecs import geometry_of
+from calorimeter import DOCS, marks, sampled, true_showers
 from hasten.cli.subjects import open_recipe
 from hasten.core.fingerprint import fingerprint
-from hasten.data.showers import Showers, load_showers
+from hasten.data.showers import Showers
 from hasten.files import atomic_write_text
 from hasten.measure.physics.summary import measure_physics
 from hasten.recipe import Recipe
@@ -64,10 +63,7 @@ def main() -> None:
 def run(given: argparse.Namespace) -> None:
     """Every recipe's showers against the true ones."""
     model = hasten.load(given.model)
-    read = partial(load_showers, geometry=geometry_of(model))
-    splits = ("test", "valid") if given.truth is None else (None, None)
-    real = read(given.reference, split=splits[0])
-    true = read(given.truth or given.reference, split=splits[1])
+    real, true = true_showers(model, given.reference, given.truth)
     identity = fingerprint([model_fingerprint(model), marks(real), marks(true), given.cells])
     journal = Journal(given.work / f"{model.name}-{identity}.jsonl")
     rows = {}

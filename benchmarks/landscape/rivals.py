@@ -136,7 +136,7 @@ class Rival:
                 out = velocity(model, read, alpha, noise, encoded)
                 try:
                     x = scheduler.step(out, t, x, **named).prev_sample
-                except IndexError as cause:  # two of its levels round to one time step
+                except (IndexError, AssertionError) as cause:  # two levels round to one time step
                     raise OutputError("it fails by its own code", where=self.key) from cause
         if calls != self.evaluations:
             raise ModelError(f"{calls} calls of the net, not {self.evaluations}", where=self.key)
