@@ -250,6 +250,9 @@ def test_a_calibration_for_one_plan_is_taken_for_that_plan_alone(tmp_path: Path)
         for each in (own, common)
     )
     assert len({model_fingerprint(model) for model in (after, everywhere, nowhere)}) == 3
+    alone = dataclasses.replace(changed, calibration=None)
+    with pytest.raises(ModelError, match="would be lost"):
+        save_bundle(tmp_path, before.replace(codec=alone), NET, {})
 
     def made(model: Model, plan: Plan) -> Tensor:
         return sample(model, plan, [0, 1], torch.tensor([2e3, 5e4]))

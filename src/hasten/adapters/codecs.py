@@ -161,6 +161,12 @@ def _write_showers(codec: Showers, folder: Path) -> dict[str, Any]:
             facts.setdefault("tailored", {})[plan] = {"high": own.high}
             tables[f"{CALIBRATION}/{plan}"] = own.table.contiguous()
         atomic_write_bytes(folder / TABLES, save(tables))
+    elif codec.tailored:
+        raise ModelError(
+            "calibrations for certain plans would be lost: they stand beside one for all",
+            where=str(folder),
+            hint="give the codec a calibration too",
+        )
     return facts
 
 
