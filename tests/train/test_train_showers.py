@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -295,6 +296,10 @@ def test_a_trained_model_is_calibrated_from_the_command_line(place: Path) -> Non
         result = CliRunner().invoke(cli.app, words)
         assert result.exit_code == 0, result.output
         assert ("calibration for this plan alone" in result.output) is said
+    result = CliRunner().invoke(cli.app, ["inspect", str(folder), "--format", "json"])
+    assert json.loads(result.stdout)["own_decoding"] == {few.fingerprint(): few.label}
+    result = CliRunner().invoke(cli.app, ["inspect", str(folder)])
+    assert f"for samples of {few.label} ({few.fingerprint()})" in result.output
     far, near = (
         abs(float((sample(each, few, range(100), energies) > 0).float().mean()) - true)
         for each in (model, own)

@@ -158,7 +158,7 @@ def _write_showers(codec: Showers, folder: Path) -> dict[str, Any]:
         facts["calibration"] = {"high": codec.calibration.high}
         tables = {CALIBRATION: codec.calibration.table.contiguous()}
         for plan, own in codec.tailored.items():
-            facts.setdefault("tailored", {})[plan] = {"high": own.high}
+            facts.setdefault("tailored", {})[plan] = {"high": own.high, "plan": own.plan}
             tables[f"{CALIBRATION}/{plan}"] = own.table.contiguous()
         atomic_write_bytes(folder / TABLES, save(tables))
     elif codec.tailored:

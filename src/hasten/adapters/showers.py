@@ -155,6 +155,9 @@ class Showers(Codec):
         own = self.tailored.get(_known_by(plan)) if self.tailored else None
         return self if own is None else dataclasses.replace(self, calibration=own, tailored={})
 
+    def ready_for(self) -> Mapping[str, str]:
+        return {plan: own.plan or "a plan" for plan, own in self.tailored.items()}
+
     def numbers(self, cells: Tensor) -> Tensor:
         """Numbers [n, *shape] of cells [n, cells], MeV."""
         shape = self.geometry.shape or (self.geometry.cells,)

@@ -157,6 +157,9 @@ def _asked(facts: dict[str, Any]) -> dict[str, str]:
         lines["beside it"] = (
             f"{inner['name']}, {inner['parameters']:,} parameters, {inner['sampler']}"
         )
+    if ready := facts["own_decoding"]:
+        plans = "; ".join(f"{label} ({plan})" for plan, label in ready.items())
+        lines["own decoding"] = f"for samples of {plans}"
     return lines
 
 
@@ -188,6 +191,7 @@ def _facts(net: Model) -> dict[str, Any]:
         "classes": net.classes.count if net.classes else None,
         "energies": dataclasses.asdict(net.energies) if net.energies else None,
         "beside": [_beside(inner) for inner in net.codec.models()],
+        "own_decoding": dict(net.codec.ready_for()),
         "baseline": baseline(net).label,
         "parameters": sum(p.numel() for p in net.net.parameters()),
         "macs": {

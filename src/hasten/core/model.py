@@ -66,6 +66,10 @@ class Codec(abc.ABC):
         """The codec for samples of a plan: itself, unless it was made ready for that very one."""
         return self
 
+    def ready_for(self) -> Mapping[str, str]:
+        """Labels of the plans it was made ready for, by the plans' fingerprints."""
+        return {}
+
     def models(self) -> Sequence[Model]:
         """Models that it asks on the way."""
         return ()

@@ -44,10 +44,13 @@ class Calibration:
         high: Number at the last level; the first is at 0. Above, the last shift is kept.
         table: What the levels become [energies, rings, levels]; energies evenly from the least of
             the training to the greatest in the logarithm.
+        plan: Label of the plan whose samples it is for; empty if it is for all. Says nothing that
+            the maps do not.
     """
 
     high: float
     table: Tensor
+    plan: str = ""
 
     def __call__(self, numbers: Tensor, unit: Tensor) -> Tensor:
         """Numbers [B, layers, sectors, rings] put right, for unit energies [B]."""

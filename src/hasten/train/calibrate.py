@@ -97,6 +97,7 @@ def calibrate(
     if plan is None:
         better = dataclasses.replace(codec, calibration=fitted)
     else:
+        fitted = dataclasses.replace(fitted, plan=plan.label)
         tailored = {**codec.tailored, plan.fingerprint(): fitted}
         better = dataclasses.replace(codec, tailored=tailored)
     changed = model.replace(codec=better)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any, final
 
@@ -90,13 +90,6 @@ class Results:
         verdict = self.final.judge(recipe, scored.label)
         key = self.session.key(recipe)
         found = self.study.journal.get(key) if key in self.study.journal else None
-        codec = self.study.model.codec
-        if codec.suited(recipe.resolve(self.study.model.process)) is not codec:
-            self.warnings.append(
-                f"{scored.label}: its samples are decoded as was fitted for this plan alone "
-                "(hasten calibrate -r); the references, and others without such a fit, might gain "
-                "from one too"
-            )
         return arm_facts(
             recipe,
             scored.plan,
@@ -229,12 +222,23 @@ class Results:
             "samples": self._samples(shown),
             "errors": self._errors(shown),
             "physics": self._physics(shown),
-            "warnings": self.warnings,
+            "warnings": [*self.warnings, *self._own_decoding([*shown.values(), self.converged])],
         }
         folder.write_json(RESULT, facts)
         return Outcome(folder.path, facts)
 
     # ------------------------------------------------------------------------------ what is told
+
+    def _own_decoding(self, arms: Iterable[Arm]) -> list[str]:
+        """A sentence on the arms whose plans have a decoding of their own, if any has."""
+        codec, process = self.study.model.codec, self.study.model.process
+        recipes = [(arm["label"], Recipe.from_dict(arm["recipe"])) for arm in arms]
+        own = [label for label, each in recipes if codec.suited(each.resolve(process)) is not codec]
+        told = (
+            "decoded as was fitted for this plan alone (hasten calibrate -r), which those without "
+            f"such a fit might gain from too: {', '.join(own)}"
+        )
+        return [told] if own else []
 
     def _judge(self) -> dict[str, Any]:
         court, settings = self.study.court, self.study.settings
