@@ -30,25 +30,22 @@ import torch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 import hasten
-from hasten.adapters.codecs import geometry_of
-from hasten.core.fingerprint import fingerprint
-from hasten.data.showers import Showers, load_showers
+from hasten.data.showers import Showers
 from hasten.files import atomic, atomic_write_text
 from hasten.measure.physics.features import ShowerFeatures
 from hasten.measure.physics.summary import measure_physics
 from hasten.measure.speed import compare_speed
 from hasten.recipe import PlanSpec, Recipe
 from hasten.tuning.folder import versions
-from hasten.tuning.journal import Journal
 from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.standard import shower_features
 from physics_table import HEAD, brief, cells, write
+from shower_study import add_study, against, journal, marks, sampled, true_showers
 
 DOCS = Path(__file__).parent.parent / "docs"
 SOLVERS = ("euler", "heun", "lms3", "dpmpp_2m")
 SHORT, LONG = 32, 256
-BATCH = 50
 PAIRS = {1: 15, 100: 7}
 """Pairs of timings by size of the batch."""
 MOST = {1: 1000, 100: 16}
@@ -60,14 +57,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parts = parser.add_subparsers(dest="part", required=True)
     study = parts.add_parser("run")
-    study.add_argument("model")
-    study.add_argument("reference", type=Path)
-    study.add_argument("out", type=Path)
-    study.add_argument("--truth", type=Path)
+    add_study(study, "runs/calorimeter")
     study.add_argument("--judge", help="by default the one on the model's card")
     study.add_argument("--law", choices=("power", "uniform"), help="by default the model's")
-    study.add_argument("--work", type=Path, default=Path("runs/calorimeter"))
-    study.add_argument("--n", type=int, default=3000)
     study.add_argument("--long", type=int, default=500, help="showers with 256 steps")
     study.add_argument("--recipes", type=Path, nargs="*", default=[])
     parts.add_parser("page").add_argument("results", type=Path, nargs="+")
@@ -83,8 +75,7 @@ def run(given: argparse.Namespace) -> None:
         model = model.replace(energies=dataclasses.replace(model.energies, law=given.law))
     real, true = true_showers(model, given.reference, given.truth)
     features = shower_features(given.judge or model.card["judge"]["name"])
-    identity = fingerprint([model_fingerprint(model), features.name, marks(real), marks(true)])
-    journal = Journal(given.work / f"{model.name}-{identity}.jsonl")
+    done = journal(given.work, model, features.name, marks(real), marks(true))
     entrants = [
         (Recipe(PlanSpec(solver, "karras", steps)), given.n if steps == SHORT else given.long)
         for steps in (SHORT, LONG)
@@ -100,7 +91,7 @@ def run(given: argparse.Namespace) -> None:
         judged = partial(judge, model, recipe, count, real, true, features)
         row = {"recipe": recipe.label, "fingerprint": key, "n": count}
         row["evaluations"] = recipe.resolve(model.process).nfe
-        row["physics"] = brief(journal.remember(f"{key}/{count}", judged))
+        row["physics"] = brief(done.remember(f"{key}/{count}", judged))
         rows.append(row)
     print("times: nothing else should run", file=sys.stderr, flush=True)
     for row, (recipe, _) in zip(rows, entrants, strict=True):
@@ -108,30 +99,17 @@ def run(given: argparse.Namespace) -> None:
             if row["evaluations"] <= MOST[batch]:
                 timed = partial(taken, model, base, recipe, batch)
                 key = f"{row['fingerprint']}/time/{batch}"
-                row[f"time_{batch}"] = journal.remember(key, timed)
+                row[f"time_{batch}"] = done.remember(key, timed)
     report = {
         "model": model.name,
         "fingerprint": model_fingerprint(model),
-        "reference": f"{real.name} {real.split or ''}".rstrip(),
+        "reference": against(real),
         "features": features.name,
         "rows": rows,
         "versions": versions(),
         "threads": 1,
     }
     atomic_write_text(given.out, json.dumps(report, indent=1) + "\n")
-
-
-def true_showers(model: hasten.Model, reference: Path, truth: Path | None) -> list[Showers]:
-    """Those that judge, and others for the row of true showers: parts of one file, or two files."""
-    read = partial(load_showers, geometry=geometry_of(model))
-    if truth is None:
-        return [read(reference, split=part) for part in ("test", "valid")]
-    return [read(reference), read(truth)]
-
-
-def marks(showers: Showers) -> list[Any]:
-    """By what a journal knows showers again."""
-    return [showers.name, len(showers), showers.energies[:64].tolist()]
 
 
 def judge(
@@ -154,16 +132,6 @@ def judge(
         features=features,
         costly=["fpd", "high"],
     ).to_dict()
-
-
-def sampled(model: hasten.Model, recipe: Recipe, energies: torch.Tensor) -> torch.Tensor:
-    """Showers of these energies, on seeds that no search draws from."""
-    seeds, parts = stream("calorimeter", "showers", len(energies)), []
-    with hasten.apply(model, recipe) as fast:
-        for first in range(0, len(energies), BATCH):
-            some = slice(first, first + BATCH)
-            parts.append(fast.sample(seeds[some], energies[some]))
-    return torch.cat(parts)
 
 
 def taken(model: hasten.Model, base: Recipe, recipe: Recipe, batch: int) -> dict[str, Any]:

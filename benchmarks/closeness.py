@@ -24,20 +24,19 @@ from typing import Any
 import torch
 
 import hasten
-from calorimeter import DOCS, marks, sampled, true_showers
 from hasten.cli.subjects import open_recipe
-from hasten.core.fingerprint import fingerprint
 from hasten.data.showers import Showers
 from hasten.files import atomic_write_text
 from hasten.measure.physics.summary import measure_physics
 from hasten.recipe import Recipe
 from hasten.tuning.folder import versions
-from hasten.tuning.journal import Journal
 from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.standard import shower_features
 from physics_table import brief, interval, write
+from shower_study import add_study, against, journal, marks, sampled, true_showers
 
+DOCS = Path(__file__).parent.parent / "docs"
 POWERS = ("response", "cell energies", "hits", "layer energies", "depth", "length", "radius")
 POWERS += ("ring fractions", "centres 1", "widths 1")
 
@@ -46,14 +45,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parts = parser.add_subparsers(dest="part", required=True)
     study = parts.add_parser("run")
-    study.add_argument("model")
-    study.add_argument("reference", type=Path)
-    study.add_argument("out", type=Path)
-    study.add_argument("--truth", type=Path)
-    study.add_argument("--n", type=int, default=3000)
+    add_study(study, "runs/closeness")
     study.add_argument("--recipes", nargs="+", default=["fast", "heun-18"])
     study.add_argument("--cells", action="store_true", help="a network on cells as well")
-    study.add_argument("--work", type=Path, default=Path("runs/closeness"))
     parts.add_parser("page").add_argument("results", type=Path, nargs="+")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -64,17 +58,16 @@ def run(given: argparse.Namespace) -> None:
     """Every recipe's showers against the true ones."""
     model = hasten.load(given.model)
     real, true = true_showers(model, given.reference, given.truth)
-    identity = fingerprint([model_fingerprint(model), marks(real), marks(true), given.cells])
-    journal = Journal(given.work / f"{model.name}-{identity}.jsonl")
+    done = journal(given.work, model, marks(real), marks(true), given.cells)
     rows = {}
     for name in given.recipes:
         print(name, file=sys.stderr, flush=True)
         recipe = open_recipe(name, model, given.model)
         judged = partial(judge, model, recipe, given.n, real, true, cells=given.cells)
-        found = journal.remember(f"{recipe.fingerprint()}/{given.n}", judged)
+        found = done.remember(f"{recipe.fingerprint()}/{given.n}", judged)
         rows[name] = {"evaluations": recipe.resolve(model.process).nfe, **found}
     facts = {"model": model.name, "fingerprint": model_fingerprint(model), "rows": rows}
-    facts |= {"reference": f"{real.name} {real.split or ''}".rstrip(), **versions()}
+    facts |= {"reference": against(real), **versions()}
     atomic_write_text(given.out, json.dumps(facts, indent=1) + "\n")
 
 

@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from calorimeter import marks
 from hasten.core.fingerprint import fingerprint
 from hasten.data.showers import Showers, load_showers
 from hasten.files import atomic_write_text
@@ -38,6 +37,7 @@ from hasten.tuning.folder import versions
 from hasten.tuning.journal import Journal
 from hasten.tuning.standard import shower_features
 from physics_table import interval, write
+from shower_study import marks
 
 PAGE = Path(__file__).parent.parent / "docs" / "physics.md"
 HEAD = ("planted", "distance, shower features", "separation of the response")

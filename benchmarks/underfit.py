@@ -25,7 +25,6 @@ import tomli_w
 import torch
 
 import hasten
-from calorimeter import marks, sampled
 from hasten.adapters.codecs import geometry_of
 from hasten.core.fingerprint import fingerprint
 from hasten.data.energies import incident_energies
@@ -39,6 +38,7 @@ from hasten.tuning.folder import versions
 from hasten.tuning.journal import Journal
 from hasten.tuning.judging import model_fingerprint
 from physics_table import HEAD, brief, cells, write
+from shower_study import marks, sampled
 
 HERE = Path(__file__).parent
 CONFIGS, PAGE = HERE.parent / "configs", HERE.parent / "docs" / "underfit.md"
