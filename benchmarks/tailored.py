@@ -1,0 +1,144 @@
+"""What a calibration for one plan gains over the one for all.
+
+    python benchmarks/tailored.py run MODEL SHOWERS.h5 OUT.json --recipes fast dpmpp_2m:karras:6
+        [--work DIR] [--n 2000]
+    python benchmarks/tailored.py page OUT.json                   docs/calorimeter.md
+
+A copy of MODEL is calibrated for every plan by the training part of SHOWERS (unless it has maps for
+that plan already), and its showers are held against the validation part, decoded either way. Other
+training showers make the row of true ones. What is finished lies under --work: run it again to go
+on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import hasten
+from hasten.adapters.codecs import geometry_of
+from hasten.adapters.showers import Showers
+from hasten.cli.subjects import open_recipe
+from hasten.core.plan import Plan
+from hasten.data.showers import load_showers
+from hasten.files import atomic_write_text
+from hasten.measure.physics.summary import measure_physics
+from hasten.recipe import Recipe
+from hasten.train.calibrate import calibrate
+from hasten.tuning.folder import versions
+from hasten.tuning.judging import model_fingerprint
+from hasten.tuning.seeds import drawn_conditions, stream
+from hasten.tuning.standard import shower_features
+from physics_table import brief, interval, write
+from shower_study import against, journal, marks, sampled
+
+PAGE = Path(__file__).parent.parent / "docs" / "calorimeter.md"
+CALIBRATED_ON = 3000
+"""Showers sampled for a calibration, as `hasten calibrate` does."""
+DECODINGS = ("common", "own")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parts = parser.add_subparsers(dest="part", required=True)
+    study = parts.add_parser("run")
+    study.add_argument("model")
+    study.add_argument("showers", type=Path)
+    study.add_argument("out", type=Path)
+    study.add_argument("--recipes", nargs="+", required=True)
+    study.add_argument("--work", type=Path, default=Path("runs/tailored"))
+    study.add_argument("--n", type=int, default=2000)
+    parts.add_parser("page").add_argument("out", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    {"run": run, "page": page}[given.part](given)
+
+
+def run(given: argparse.Namespace) -> None:
+    """Every recipe, decoded by the calibration for all and by one of its own."""
+    model = hasten.load(given.model)
+    folder = given.work / model.name
+    if not folder.is_dir():
+        shutil.copytree(model.card["folder"], folder)
+    rows = []
+    for name in given.recipes:
+        print(name, file=sys.stderr, flush=True)
+        recipe = open_recipe(name, model, given.model)
+        plan = recipe.resolve(model.process)
+        row: dict[str, Any] = {"recipe": name, "label": recipe.label, "evaluations": plan.nfe}
+        for decoding, net in zip(DECODINGS, decoded(folder, given.showers, plan), strict=True):
+            row[decoding] = judged(net, recipe, given)
+        rows.append(row)
+    facts = {"model": model.name, "fingerprint": model_fingerprint(model), "rows": rows}
+    atomic_write_text(given.out, json.dumps(facts | versions(), indent=1) + "\n")
+
+
+def decoded(folder: Path, showers: Path, plan: Plan) -> tuple[hasten.Model, hasten.Model]:
+    """The model with no calibration but the one for all, and with one for this plan alone."""
+    model = hasten.load(folder)
+    if model.codec.suited(plan) is model.codec:
+        model = calibrate(folder, showers, CALIBRATED_ON, plan=plan)
+    codec = model.codec
+    if not isinstance(codec, Showers):
+        raise TypeError("calibrated models are shower models")
+    key = plan.fingerprint()
+    both = ({}, {key: codec.tailored[key]})
+    common, own = (
+        model.replace(codec=dataclasses.replace(codec, tailored=tailored)) for tailored in both
+    )
+    return common, own
+
+
+def judged(model: hasten.Model, recipe: Recipe, given: argparse.Namespace) -> dict[str, Any]:
+    """Distance and AUC in shower features, of these showers and of true ones."""
+    features = shower_features(model.card["judge"]["name"])
+    read = partial(load_showers, given.showers, geometry=geometry_of(model))
+    real, true = read(split="valid"), read(split="train", rows=given.n)
+    done = journal(given.work, model, features.name, marks(real), marks(true))
+
+    def work() -> dict[str, Any]:
+        incident = drawn_conditions(model)(stream("calorimeter", "showers", given.n))
+        found = measure_physics(
+            sampled(model, recipe, incident),
+            incident,
+            real.cells,
+            real.energies,
+            real.geometry,
+            truth=(true.cells, true.energies),
+            features=features,
+            costly=["high"],
+        )
+        return brief(found.to_dict()) | {"against": against(real)}
+
+    return done.remember(f"{recipe.fingerprint()}/{given.n}", work)
+
+
+def page(given: argparse.Namespace) -> None:
+    """The table of docs/calorimeter.md."""
+    facts = json.loads(given.out.read_text("utf-8"))
+    rows = [
+        [row["label"], str(row["evaluations"]), *(told(row[each]["judged"]) for each in DECODINGS)]
+        for row in facts["rows"]
+    ]
+    first = facts["rows"][0]["own"]
+    rows.append(["*true showers*", "", "", told(first["floor"])])
+    head = ["plan", "evaluations", "maps made for Heun-18", "maps of its own"]
+    below = f"n = {first['n']:,} against {first['m']:,} of {first['against']}."
+    write(PAGE, f"{facts['model']}-tailored", head, rows, below)
+
+
+def told(row: dict[str, Any]) -> str:
+    """Distance and AUC."""
+    return f"{interval(row['distance'], '.2f')}; {interval(row['high'], '.3f')}"
+
+
+if __name__ == "__main__":
+    main()
