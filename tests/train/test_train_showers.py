@@ -1,86 +1,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 from typer.testing import CliRunner
 
 from hasten import cli
 from hasten.adapters.card import load_bundle
 from hasten.adapters.cells import Cells
 from hasten.adapters.showers import LayerEnergies, Showers, layer_sums
-from hasten.core.model import Model
-from hasten.core.plan import Plan
 from hasten.data.geometry import SIW
-from hasten.data.showers import Showers as Data
 from hasten.data.showers import load_showers, save_showers
-from hasten.errors import BudgetError, DataError, ModelError, RunError
+from hasten.errors import DataError, ModelError, RunError
 from hasten.loading import load
 from hasten.solvers import stock_plan
 from hasten.solvers.loop import sample
-from hasten.train import calibrate as calibrating
 from hasten.train.run import train_config
 from hasten.train.showers import cell_codec, cell_source
-
-CELLS = """
-name = "tiny"
-kind = "shower"
-shape = [45, 16, 9]
-process = {name = "edm"}
-prediction = {name = "raw", sigma_data = 1.0}
-call = {cond = "cond"}
-energies = {low = 1000.0, high = 10000.0}
-codec = {name = "showers", layers = "layers.toml", soft = 1.0, gap = 1.0}
-reference = {speed = {solver = "euler", grid = "karras", steps = 4}}
-[net]
-factory = "calodit"
-shape = [45, 16, 9]
-patch = [9, 16, 3]
-width = 8
-depth = 1
-heads = 1
-[train]
-samples = 32
-batch = 8
-every = 1
-noise = [-0.6, 1.2]
-"""
-LAYERS = """
-name = "layers"
-kind = "layers"
-shape = [46]
-process = {name = "edm"}
-prediction = {name = "raw", sigma_data = 1.0}
-call = {cond = "cond"}
-energies = {low = 1000.0, high = 10000.0}
-reference = {speed = {solver = "dpmpp_2m", grid = "karras", steps = 4}}
-net = {factory = "layers", numbers = 46, width = 8, depth = 1}
-[train]
-samples = 32
-batch = 8
-every = 2
-"""
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    incident = np.exp(rng.uniform(np.log(1e3), np.log(1e4), 60)).astype(np.float32)
-    cells = rng.dirichlet(np.full(SIW.cells, 0.02), 60) * incident[:, None]
-    cells[cells < SIW.threshold] = 0
-    data = Data(incident, cells.astype(np.float32), SIW, "made up")
-    save_showers(tmp_path / "data.h5", data)
-    (tmp_path / "cells.toml").write_text(CELLS)
-    (tmp_path / "layers.toml").write_text(LAYERS)
-    return tmp_path
 
 
 def test_both_models_are_trained_and_load_as_one(place: Path) -> None:
@@ -254,124 +192,3 @@ def test_a_training_that_has_no_model_yet_names_none(place: Path) -> None:
     assert "no model" in early.stderr
     done = CliRunner().invoke(cli.app, command)
     assert done.stdout.strip() == str(place / "run" / "model")
-
-
-def showers_to_calibrate_with(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    rng = np.random.default_rng(0)
-    incident = np.exp(rng.uniform(np.log(1e3), np.log(1e4), 900)).astype(np.float32)
-    cells = rng.dirichlet(np.full(SIW.cells, 0.02), 900) * incident[:, None]
-    cells[cells < SIW.threshold] = 0
-    cells = cells.astype(np.float32)
-    save_showers(path, Data(incident, cells, SIW, "made up"))
-    return incident, cells
-
-
-def test_a_trained_model_is_calibrated_from_the_command_line(place: Path) -> None:
-    incident, cells = showers_to_calibrate_with(place / "more.h5")
-    folder = place / "run" / "model"
-    train_config(place / "cells.toml", place / "more.h5", place / "run")
-    words = ["calibrate", str(folder), "--data", str(place / "more.h5"), "-n", "500"]
-    result = CliRunner().invoke(cli.app, words)
-    assert result.exit_code == 0, result.output
-    model = load(folder)
-    assert isinstance(model.codec, Showers)
-    assert model.codec.calibration is not None
-    assert model.card["training"]["calibrated"] == 500
-    assert model.card["reference"]["speed"]["steps"] == 4
-    plan = stock_plan(model.process, "heun", "karras", 18)
-    energies = torch.from_numpy(incident[:100])
-    made = torch.cat([sample(model, plan, [i], energies[i : i + 1]) for i in range(100)])
-    hits, true = float((made > 0).float().mean()), float((cells[:100] > 0).mean())
-    assert hits == pytest.approx(true, rel=0.2)  # a net of no use, and yet as many hits
-    few = stock_plan(model.process, "euler", "karras", 3)
-    words += ["-r", "euler:karras:3"]
-    result = CliRunner().invoke(cli.app, words)
-    assert result.exit_code == 0, result.output
-    own = load(folder)
-    assert isinstance(own.codec, Showers)
-    assert set(own.codec.tailored) == {few.fingerprint()}
-    assert torch.equal(sample(own, plan, [0], energies[:1]), made[:1])
-    for steps, said in ((3, True), (4, False)):
-        words = ["check", f"euler:karras:{steps}", str(folder)]
-        result = CliRunner().invoke(cli.app, words)
-        assert result.exit_code == 0, result.output
-        assert ("calibration for this plan alone" in result.output) is said
-    result = CliRunner().invoke(cli.app, ["inspect", str(folder), "--format", "json"])
-    assert json.loads(result.stdout)["own_decoding"] == {few.fingerprint(): few.label}
-    result = CliRunner().invoke(cli.app, ["inspect", str(folder)])
-    assert f"for samples of {few.label} ({few.fingerprint()})" in result.output
-    far, near = (
-        abs(float((sample(each, few, range(100), energies) > 0).float().mean()) - true)
-        for each in (model, own)
-    )
-    assert near < 0.5 * far
-
-
-def test_a_calibration_for_one_plan_needs_one_for_all_and_a_recipe_without_methods(
-    place: Path,
-) -> None:
-    showers_to_calibrate_with(place / "more.h5")
-    train_config(place / "cells.toml", place / "more.h5", place / "run")
-    words = ["calibrate", str(place / "run" / "model"), "--data", str(place / "more.h5")]
-    result = CliRunner().invoke(cli.app, [*words, "-r", "euler:karras:3"])
-    assert result.exit_code == 2
-    assert "stands beside the one for all" in result.output
-    held = '[[method]]\nmethod = "cache"\n[plan]\nsolver = "euler"\ngrid = "karras"\nsteps = 4\n'
-    (place / "held.toml").write_text(f'hasten = 1\n{held}reuse = "every:2"\n')
-    result = CliRunner().invoke(cli.app, [*words, "-r", str(place / "held.toml")])
-    assert result.exit_code == 2
-    assert "this recipe has methods" in result.output
-
-
-def test_what_cannot_calibrate_is_refused_before_anything_is_sampled(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    incident, cells = showers_to_calibrate_with(place / "more.h5")
-    train_config(place / "cells.toml", place / "more.h5", place / "run")
-    folder = place / "run" / "model"
-
-    def never(*_: object) -> Tensor:
-        raise AssertionError("sampled too early")
-
-    monkeypatch.setattr(calibrating, "sample", never)
-    save_showers(place / "beyond.h5", Data(4 * incident, cells, SIW, "beyond"))
-    with pytest.raises(DataError, match=r"(?s)trained from 1000 to 10000.*it was trained on"):
-        calibrating.calibrate(folder, place / "beyond.h5", 500)
-    even = np.random.default_rng(0).uniform(1e3, 1e4, 900).astype(np.float32)
-    save_showers(place / "even.h5", Data(even, cells, SIW, "even"))
-    with pytest.raises(DataError, match="incident energies are uniform"):
-        calibrating.calibrate(folder, place / "even.h5", 500)
-    with pytest.raises(BudgetError, match="200 showers are too few"):
-        calibrating.calibrate(folder, place / "more.h5", 200)
-    with pytest.raises(ModelError, match=r"(?s)no model in such a folder.*calibrated already"):
-        calibrating.calibrate(Path("calo-geant4"), place / "more.h5", 500)
-    assert not (folder / calibrating.SAMPLED).exists()
-
-
-def test_a_calibration_that_was_stopped_goes_on(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    showers_to_calibrate_with(place / "more.h5")
-    train_config(place / "cells.toml", place / "more.h5", place / "run")
-    folder = place / "run" / "model"
-    whole = shutil.copytree(folder, place / "whole")
-
-    def stop(done: int, _total: int) -> None:
-        if done == 250:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        calibrating.calibrate(folder, place / "more.h5", 500, stop)
-    sampled = list[int]()
-
-    def counted(model: Model, plan: Plan, seeds: Sequence[int], cond: Tensor) -> Tensor:
-        sampled.append(len(seeds))
-        return sample(model, plan, seeds, cond)
-
-    monkeypatch.setattr(calibrating, "sample", counted)
-    codec = calibrating.calibrate(folder, place / "more.h5", 500).codec
-    assert sum(sampled) == 250
-    again = calibrating.calibrate(whole, place / "more.h5", 500).codec
-    assert repr(codec) == repr(again)
-    assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}
-    assert not (folder / calibrating.SAMPLED).exists()

@@ -56,6 +56,8 @@ def calibrate(
 
 def _plan(text: str, folder: Path) -> Plan:
     """The rows of a recipe for the model in a folder."""
+    from hasten.core.method import refuse
+
     net = subjects.open_model(str(folder))
     found = subjects.open_recipe(text, net, str(folder))
     if found.methods:
@@ -64,4 +66,5 @@ def _plan(text: str, folder: Path) -> Plan:
             where=text,
             hint="a recipe of a [plan] only, as hasten plan find or tune --only plan writes it",
         )
+    refuse(net.name, found.obstacles(net))
     return found.resolve(net.process)

@@ -20,7 +20,7 @@ from hasten.core.plan import Plan
 from hasten.data.showers import Showers as Data
 from hasten.data.showers import load_showers
 from hasten.data.showers.conditions import check_range
-from hasten.errors import ModelError
+from hasten.errors import ModelError, PlanError
 from hasten.files import atomic_write_bytes
 from hasten.models.calibration import Calibration, check_enough
 from hasten.solvers import stock_plan
@@ -62,6 +62,7 @@ def calibrate(
 
     Raises:
         ModelError: If it is no shower model with a layer model, or has no maps for all plans yet.
+        PlanError: If the plan holds rows: what is held is up to a method, and not to the plan.
         DataError: If the showers do not suit it.
         BudgetError: If there are too few.
     """
@@ -72,12 +73,14 @@ def calibrate(
             hint="name a folder as hasten train writes it, such as runs/calo/model; bundled models "
             "are calibrated already",
         )
-    model = load_bundle(folder)
-    codec = model.codec
-    if not isinstance(codec, Showers):
-        raise ModelError(
-            "only a shower model with a layer model can be calibrated", where=str(folder)
+    if plan is not None and not all(reuse.full for reuse in plan.reuse):
+        raise PlanError(
+            "a calibration is for samples of a plan alone, and this one holds rows",
+            where=plan.label,
+            hint="a plan all of whose rows are full, as hasten plan find or tune --only plan "
+            "finds it",
         )
+    model, codec = _opened(folder)
     showers = load_showers(data, geometry=codec.geometry, split="train")
     check_range(
         showers.energies, codec.energies, showers.name, "give the showers it was trained on"
@@ -92,20 +95,34 @@ def calibrate(
             hint="hasten calibrate FOLDER without a recipe first",
         )
     asked = plan or stock_plan(model.process, "heun", "karras", STEPS)
-    made, unit = _numbers(model, codec, asked, incident[:count], folder / SAMPLED, progress)
+    place = folder / SAMPLED / asked.fingerprint()
+    made, unit = _numbers(model, codec, asked, incident[:count], place, progress)
     fitted = Calibration.fit(made, unit, *_true(codec, showers))
+    model, codec = _opened(folder)  # with what others calibrated in the meantime
+    training = dict(model.card.get("training", {}))
     if plan is None:
         better = dataclasses.replace(codec, calibration=fitted)
+        training["calibrated"] = count
     else:
         fitted = dataclasses.replace(fitted, plan=plan.label)
         tailored = {**codec.tailored, plan.fingerprint(): fitted}
         better = dataclasses.replace(codec, tailored=tailored)
     changed = model.replace(codec=better)
     kept = {k: model.card[k] for k in ("about", "reference", "judge") if k in model.card}
-    training = {**model.card.get("training", {}), "calibrated": count}
     save_bundle(folder, changed, model.card["net"], {**kept, "training": training})
-    shutil.rmtree(folder / SAMPLED)
+    shutil.rmtree(place)
+    if not any(place.parent.iterdir()):
+        place.parent.rmdir()
     return load_bundle(folder)
+
+
+def _opened(folder: Path) -> tuple[Model, Showers]:
+    model = load_bundle(folder)
+    if not isinstance(model.codec, Showers):
+        raise ModelError(
+            "only a shower model with a layer model can be calibrated", where=str(folder)
+        )
+    return model, model.codec
 
 
 def _numbers(
@@ -119,10 +136,11 @@ def _numbers(
     """The model's numbers of cells and the unit energies, as the codec would get them."""
     bare = model.replace(codec=Identity(), energies=None)
     weights = [each.card["weights"] for each in (model, codec.layers)]
+    plain = repr(dataclasses.replace(codec, calibration=None, tailored={}))  # maps are not asked
     parts = []
     for first in range(0, len(incident), BATCH):
         some = incident[first : first + BATCH]
-        name = fingerprint([weights, repr(codec), plan.fingerprint(), first, some.tolist()])
+        name = fingerprint([weights, plain, plan.fingerprint(), first, some.tolist()])
         path = folder / f"{name}.safetensors"
         if not path.is_file():
             atomic_write_bytes(path, save(_batch(bare, codec, plan, some, FIRST_SEED + first)))
