@@ -157,6 +157,22 @@ def test_a_given_recipe_that_is_good_leaves_only_fewer_steps_to_look_for() -> No
     assert found[0].plan.nfe == 4
 
 
+def test_given_recipes_are_good_or_not_each_by_itself() -> None:
+    plans = [scored("search", "unipc2", steps, float(steps)) for steps in (4, 8, 16)]
+
+    class Given(Search):
+        def given(self) -> list[Scored]:
+            return plans
+
+    def truth(plan: Any) -> float:
+        return GOOD - plan.steps if plan.steps >= 4 else BAD  # the slowest come nearest
+
+    settings = Settings(search_samples=256, samples=1000, finalists=2)
+    contest = Contest(Session(truth), settings)  # type: ignore[arg-type]
+    found = Hunt(Given(), contest, settings)  # type: ignore[arg-type]
+    assert found.ours([scored("stock", "ddim", 30, 30.0)]) == plans[:2]
+
+
 def test_the_surroundings_of_a_promising_plan_are_looked_at_again() -> None:
     class Hill(Search):
         """Every look around finds a plan one better than before."""

@@ -20,7 +20,7 @@ from small import SETTINGS, model, real, study
 import hasten
 from hasten.core.model import Codec, Identity
 from hasten.core.plan import Plan
-from hasten.errors import BudgetError, MethodError, RunError
+from hasten.errors import BudgetError, MethodError, PlanError, RunError
 from hasten.models.mixture import MixtureNet
 from hasten.report import read, render
 from hasten.tuning import hunt
@@ -166,9 +166,18 @@ def test_a_recipe_that_cannot_be_applied_is_refused_before_there_is_a_folder(
     tmp_path: Path,
 ) -> None:
     held = hasten.Recipe(hasten.PlanSpec("ddim", "uniform", 8, reuse="every:2"))
+    noisy = hasten.Recipe(hasten.PlanSpec("dpmpp_2m_sde", "karras", 4))
     with pytest.raises(MethodError, match="reuse"):
         hasten.tune(model(), recipes=[held], run=tmp_path / "run")
+    with pytest.raises(PlanError, match="draws noise"):
+        hasten.tune(model(), recipes=[noisy], run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_recipes_are_given_at_the_beginning(outcome: Outcome) -> None:
+    late = hasten.Recipe(hasten.PlanSpec("ddim", "uniform", 8))
+    with pytest.raises(RunError, match="at its beginning"):
+        hasten.tune(model(), recipes=[late], resume=outcome.folder)
 
 
 @final

@@ -94,7 +94,8 @@ def tune(
             "-r",
             "--recipe",
             metavar="RECIPE",
-            help="Try this one too, as hasten sample takes it; may be given several times.",
+            help="Try this one too, as hasten sample takes it; may be given several times. The "
+            "search then looks for what is faster.",
             show_default=False,
         ),
     ] = None,
@@ -144,6 +145,8 @@ def tune(
     budget = dict(_BUDGET[demo])
     if trials is not None:
         budget["trials"] = trials
+    if given:  # whoever has a recipe of an earlier demo has seen its final seeds
+        budget.pop("run_id", None)
     if max_samples is not None:
         budget = {k: min(v, max_samples) if "samples" in k else v for k, v in budget.items()}
     talk.say(f"{net.name}, run folder {folder}")

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+from hasten.recipe import Recipe
 from hasten.report.story import Story
 from hasten.report.values import Arm, Point
 from hasten.report.words import (
@@ -182,7 +183,9 @@ def provenance(story: Story) -> dict[str, str]:
         for arm in story.trio
         if arm.fingerprint
     }
-    settings = {k: v for k, v in story.settings.items() if v is not None}
+    settings = {k: v for k, v in story.settings.items() if v is not None and k != "recipes"}
+    given = [Recipe.from_dict(dict(recipe)).label for recipe in story.settings.get("recipes", ())]
+    facts["recipes given"] = ", ".join(given)
     facts["settings"] = ", ".join(f"{name} = {value}" for name, value in settings.items())
     return {name: value for name, value in facts.items() if value}
 

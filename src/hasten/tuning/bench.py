@@ -64,7 +64,7 @@ class Bench:
         try:
             with self._attached(candidate.recipe) as model:
                 played = self._play(model, plan, teacher, fitted=candidate.fitted)
-        except OutputError:
+        except (OutputError, PlanError):
             return self._hopeless(candidate, trial)
         error = mean_error(played.end, teacher.end)
         plan = dataclasses.replace(played.plan, label=candidate.label)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hasten.core.method import refuse
 from hasten.core.model import Model
-from hasten.errors import BudgetError
+from hasten.errors import BudgetError, PlanError, RunError
 from hasten.recipe import Recipe
 from hasten.tuning.folder import begin, check_free, finished, resume_folder
 from hasten.tuning.outcome import Outcome
@@ -98,6 +98,12 @@ def tune(
         ModelError: If the judge or the model is unsuitable.
         DataError: If the reference is.
     """
+    if resume is not None and recipes:
+        raise RunError(
+            "recipes are given to a study at its beginning, and this one has begun",
+            where=str(resume),
+            hint="go on without them, or begin a new study with them",
+        )
     folder = None if resume is None else resume_folder(model, resume, reference)
     if folder is not None and finished(folder.path):
         return Outcome.read(folder.path)
@@ -128,7 +134,7 @@ def tune(
             recipes=[recipe.to_dict() for recipe in recipes],
         )
         for recipe in recipes:
-            refuse(model.name, recipe.obstacles(model))
+            _check_given(model, recipe)
     else:
         settings = folder.settings
     data = reference if isinstance(reference, Tensor) else None
@@ -145,6 +151,22 @@ def tune(
         chosen, rivals = study.find()
         final = study.final(chosen, rivals)
         return Results(study, chosen, rivals, final).write()
+
+
+def _check_given(model: Model, recipe: Recipe) -> None:
+    """Refuse a recipe that cannot be tried on this model, before there is a folder.
+
+    Raises:
+        MethodError: If it cannot be applied.
+        PlanError: If it draws noise on the way, so that nothing says where its samples should end.
+    """
+    refuse(model.name, recipe.obstacles(model))
+    if recipe.resolve(model.process).stochastic:
+        raise PlanError(
+            "a study ranks by where samples end, and this recipe draws noise on the way",
+            where=recipe.label,
+            hint="give deterministic recipes; hasten compare judges any",
+        )
 
 
 @contextmanager

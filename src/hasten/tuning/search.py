@@ -102,14 +102,17 @@ class Search:
 
     def _screen(self, key: str, field: Sequence[Candidate]) -> list[Scored]:
         """The half of the candidates that comes nearest to the teacher on few trajectories."""
+        found = self._looked_at(key, field)
+        return sorted(found, key=lambda each: each.error)[: max(HALF, len(found) // 2)]
+
+    def _looked_at(self, key: str, field: Sequence[Candidate]) -> list[Scored]:
         number = self.trials
 
         def work() -> list[Scored]:
             # a fit rests on all trajectories
             return [self.bench.score(c, number, None if c.fitted else SCREEN) for c in field]
 
-        found = self._remember(key, work)
-        return sorted(found, key=lambda each: each.error)[: max(HALF, len(found) // 2)]
+        return self._remember(key, work)
 
     def _try(self, key: str, message: str, field: Sequence[Candidate]) -> list[Scored]:
         """Screen proposals of our own, as far as the budget goes."""
@@ -178,7 +181,7 @@ class Search:
             return []
         self._say(self.share, "recipes that were given")
         names = "+".join(each.key() for each in field)
-        return self._screen(f"given/{names}", field)
+        return self._looked_at(f"given/{names}", field)
 
     def family(self, steps: int) -> list[Scored]:
         """Stock solvers on grids of two free numbers."""
