@@ -103,6 +103,7 @@ def run(given: argparse.Namespace) -> None:
     report = {
         "model": model.name,
         "fingerprint": model_fingerprint(model),
+        "energies": repr(model.energies),
         "reference": against(real),
         "features": features.name,
         "rows": rows,

@@ -45,8 +45,8 @@ def marks(showers: Showers) -> list[Any]:
 
 
 def journal(work: Path, model: hasten.Model, *facts: Any) -> Journal:
-    """What is finished of a study of just this model and these facts."""
-    identity = fingerprint([model_fingerprint(model), *facts])
+    """What is finished of a study of just this model, its law of energies, and these facts."""
+    identity = fingerprint([model_fingerprint(model), repr(model.energies), *facts])
     return Journal(work / f"{model.name}-{identity}.jsonl")
 
 

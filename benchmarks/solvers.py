@@ -45,12 +45,11 @@ def compete(
     path = given.results / f"{part}-{given.model}.json"
     where = (given.model, given.n, given.work, given.device)
     journal = Journal(given.work / f"{part}-{given.model}.jsonl")
-    race = Race(journal, measurer(where, given.processes), say)
-    ranked = race_all(race, entrants, given.n, full=given.full)
     ground = Ground.of(*where)
     seeds, process = [ground.seeds[0], len(ground.seeds)], repr(ground.model.process)
-    table, machines = record.others(path, entrants, seeds=seeds, process=process)
-    failed = []
+    table, machines, failed = record.others(path, entrants, seeds=seeds, process=process)
+    race = Race(journal, measurer(where, given.processes), say)
+    ranked = race_all(race, entrants, given.n, full=given.full)
     for entrant in (e for found in ranked.values() for e in found):
         errors = race.errors[entrant.key]
         if not all(map(math.isfinite, errors)):

@@ -65,9 +65,12 @@ def main() -> None:
 def run(given: argparse.Namespace) -> None:
     """Every recipe, decoded by the calibration for all and by one of its own."""
     model = hasten.load(given.model)
-    folder = given.work / model.name
+    folder = given.work / f"{model.name}-{model_fingerprint(model)}"
     if not folder.is_dir():
-        shutil.copytree(model.card["folder"], folder)
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(model.card["folder"], part)
+        part.replace(folder)
     rows = []
     for name in given.recipes:
         print(name, file=sys.stderr, flush=True)

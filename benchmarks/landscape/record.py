@@ -72,18 +72,22 @@ def read(path: Path) -> dict[str, Any] | None:
 
 def others(
     path: Path, evaluations: Iterable[int], *, seeds: Sequence[int], process: str
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """What an earlier run wrote of other numbers of evaluations, and all machines so far."""
+) -> tuple[list[dict[str, Any]], list[str], list[str]]:
+    """What an earlier run wrote of other numbers of evaluations: entries, machines and failures.
+
+    The machines are all so far, this one too. A failure is named by solver, grid and evaluations.
+    """
     here = str(context()["device"])
     held = read(path)
     if held is None:
-        return [], [here]
+        return [], [here], []
     if (held["seeds"], held["process"]) != (list(seeds), process):
         raise SystemExit(f"{path} is of other seeds or another process: give another --results")
     now = set(evaluations)
     machines = held.get("machines", [held["context"]["device"]])
     kept = [entry for entry in held["results"] if entry["evaluations"] not in now]
-    return kept, sorted({*machines, here} if kept else {here})
+    failed = [name for name in held.get("failed", []) if int(name.split()[-1]) not in now]
+    return kept, sorted({*machines, here} if kept else {here}), failed
 
 
 def _se(table: np.ndarray[Any, Any]) -> float:

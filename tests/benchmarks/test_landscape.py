@@ -144,11 +144,13 @@ def test_what_was_measured_of_other_numbers_of_evaluations_stays(tmp_path: Path)
     path = tmp_path / "found.json"
     assert record.others(path, [4], seeds=[1, 2], process="p")[0] == []
     old = [{"evaluations": 4, "error": 1.0}, {"evaluations": 8, "error": 2.0}]
-    record.write(path, {"seeds": [1, 2], "process": "p", "results": old, "machines": ["Z80"]})
-    kept, machines = record.others(path, [4, 5], seeds=[1, 2], process="p")
+    facts = {"seeds": [1, 2], "process": "p", "results": old, "machines": ["Z80"]}
+    record.write(path, facts | {"failed": ["A beta 4", "A beta 8"]})
+    kept, machines, failed = record.others(path, [4, 5], seeds=[1, 2], process="p")
     assert kept == old[1:]
     assert "Z80" in machines
     assert len(machines) == 2
+    assert failed == ["A beta 8"]
     assert "Z80" not in record.others(path, [4, 8], seeds=[1, 2], process="p")[1]
     for other in ({"seeds": [1, 3], "process": "p"}, {"seeds": [1, 2], "process": "q"}):
         with pytest.raises(SystemExit, match="other seeds or another process"):
