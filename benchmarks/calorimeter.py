@@ -30,10 +30,7 @@ import torch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 import hasten
-from hasten.data.showers import Showers
 from hasten.files import atomic, atomic_write_text
-from hasten.measure.physics.features import ShowerFeatures
-from hasten.measure.physics.summary import measure_physics
 from hasten.measure.speed import compare_speed
 from hasten.recipe import PlanSpec, Recipe
 from hasten.tuning.folder import versions
@@ -41,11 +38,12 @@ from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.standard import shower_features
 from physics_table import HEAD, brief, cells, write
-from shower_study import add_study, against, journal, marks, sampled, true_showers
+from shower_study import add_study, against, journal, judged, marks, true_showers
 
 DOCS = Path(__file__).parent.parent / "docs"
 SOLVERS = ("euler", "heun", "lms3", "dpmpp_2m")
 SHORT, LONG = 32, 256
+COSTLY = ("fpd", "high")
 PAIRS = {1: 15, 100: 7}
 """Pairs of timings by size of the batch."""
 MOST = {1: 1000, 100: 16}
@@ -88,10 +86,10 @@ def run(given: argparse.Namespace) -> None:
     for recipe, count in entrants:
         key = recipe.fingerprint()
         print(f"{recipe.label}, {count} showers", file=sys.stderr, flush=True)
-        judged = partial(judge, model, recipe, count, real, true, features)
+        work = partial(judged, model, recipe, count, (real, true), features, COSTLY)
         row = {"recipe": recipe.label, "fingerprint": key, "n": count}
         row["evaluations"] = recipe.resolve(model.process).nfe
-        row["physics"] = brief(done.remember(f"{key}/{count}", judged))
+        row["physics"] = brief(done.remember(f"{key}/{count}", work))
         rows.append(row)
     print("times: nothing else should run", file=sys.stderr, flush=True)
     for row, (recipe, _) in zip(rows, entrants, strict=True):
@@ -111,28 +109,6 @@ def run(given: argparse.Namespace) -> None:
         "threads": 1,
     }
     atomic_write_text(given.out, json.dumps(report, indent=1) + "\n")
-
-
-def judge(
-    model: hasten.Model,
-    recipe: Recipe,
-    count: int,
-    real: Showers,
-    true: Showers,
-    features: ShowerFeatures,
-) -> dict[str, Any]:
-    """The physics of a recipe's showers, and of as many true ones."""
-    incident = drawn_conditions(model)(stream("calorimeter", "showers", count))
-    return measure_physics(
-        sampled(model, recipe, incident),
-        incident,
-        real.cells,
-        real.energies,
-        real.geometry,
-        truth=(true.cells, true.energies),
-        features=features,
-        costly=["fpd", "high"],
-    ).to_dict()
 
 
 def taken(model: hasten.Model, base: Recipe, recipe: Recipe, batch: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import hasten
 from hasten.adapters.codecs import geometry_of
 from hasten.core.fingerprint import fingerprint
 from hasten.data.showers import Showers, load_showers
+from hasten.measure.physics.features import ShowerFeatures
+from hasten.measure.physics.summary import measure_physics
 from hasten.recipe import Recipe
 from hasten.tuning.journal import Journal
 from hasten.tuning.judging import model_fingerprint
-from hasten.tuning.seeds import stream
+from hasten.tuning.seeds import drawn_conditions, stream
 
 BATCH = 50
 
@@ -63,3 +66,26 @@ def sampled(model: hasten.Model, recipe: Recipe, energies: torch.Tensor) -> torc
             some = slice(first, first + BATCH)
             parts.append(fast.sample(seeds[some], energies[some]))
     return torch.cat(parts)
+
+
+def judged(
+    model: hasten.Model,
+    recipe: Recipe,
+    count: int,
+    true: Sequence[Showers],
+    features: ShowerFeatures,
+    costly: Sequence[str],
+) -> dict[str, Any]:
+    """The physics of a recipe's showers, and of as many true ones; as `true_showers` gives them."""
+    real, other = true
+    incident = drawn_conditions(model)(stream("calorimeter", "showers", count))
+    return measure_physics(
+        sampled(model, recipe, incident),
+        incident,
+        real.cells,
+        real.energies,
+        real.geometry,
+        truth=(other.cells, other.energies),
+        features=features,
+        costly=costly,
+    ).to_dict()

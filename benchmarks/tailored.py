@@ -30,15 +30,13 @@ from hasten.cli.subjects import open_recipe
 from hasten.core.plan import Plan
 from hasten.data.showers import load_showers
 from hasten.files import atomic_write_text
-from hasten.measure.physics.summary import measure_physics
 from hasten.recipe import Recipe
 from hasten.train.calibrate import calibrate
 from hasten.tuning.folder import versions
 from hasten.tuning.judging import model_fingerprint
-from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.standard import shower_features
 from physics_table import brief, interval, write
-from shower_study import against, journal, marks, sampled
+from shower_study import against, journal, judged, marks
 
 PAGE = Path(__file__).parent.parent / "docs" / "calorimeter.md"
 CALIBRATED_ON = 3000
@@ -78,7 +76,7 @@ def run(given: argparse.Namespace) -> None:
         plan = recipe.resolve(model.process)
         row: dict[str, Any] = {"recipe": name, "label": recipe.label, "evaluations": plan.nfe}
         for decoding, net in zip(DECODINGS, decoded(folder, given.showers, plan), strict=True):
-            row[decoding] = judged(net, recipe, given)
+            row[decoding] = physics(net, recipe, given)
         rows.append(row)
     facts = {"model": model.name, "fingerprint": model_fingerprint(model), "rows": rows}
     atomic_write_text(given.out, json.dumps(facts | versions(), indent=1) + "\n")
@@ -100,28 +98,15 @@ def decoded(folder: Path, showers: Path, plan: Plan) -> tuple[hasten.Model, hast
     return common, own
 
 
-def judged(model: hasten.Model, recipe: Recipe, given: argparse.Namespace) -> dict[str, Any]:
+def physics(model: hasten.Model, recipe: Recipe, given: argparse.Namespace) -> dict[str, Any]:
     """Distance and AUC in shower features, of these showers and of true ones."""
     features = shower_features(model.card["judge"]["name"])
     read = partial(load_showers, given.showers, geometry=geometry_of(model))
-    real, true = read(split="valid"), read(split="train", rows=given.n)
-    done = journal(given.work, model, features.name, marks(real), marks(true))
-
-    def work() -> dict[str, Any]:
-        incident = drawn_conditions(model)(stream("calorimeter", "showers", given.n))
-        found = measure_physics(
-            sampled(model, recipe, incident),
-            incident,
-            real.cells,
-            real.energies,
-            real.geometry,
-            truth=(true.cells, true.energies),
-            features=features,
-            costly=["high"],
-        )
-        return brief(found.to_dict()) | {"against": against(real)}
-
-    return done.remember(f"{recipe.fingerprint()}/{given.n}", work)
+    true = read(split="valid"), read(split="train", rows=given.n)
+    done = journal(given.work, model, features.name, *map(marks, true))
+    work = partial(judged, model, recipe, given.n, true, features, ["high"])
+    found = done.remember(f"{recipe.fingerprint()}/{given.n}", work)
+    return brief(found) | {"against": against(true[0])}
 
 
 def page(given: argparse.Namespace) -> None:

@@ -41,6 +41,24 @@ def showers_to_calibrate_with(path: Path) -> tuple[NDArray[np.float32], NDArray[
     return incident, cells
 
 
+def stop(done: int, _total: int) -> None:
+    """Somebody stops it in the middle."""
+    if done == 250:
+        raise KeyboardInterrupt
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Showers that are sampled from now on, batch by batch."""
+    found = list[int]()
+
+    def counting(model: Model, plan: Plan, seeds: Sequence[int], cond: Tensor) -> Tensor:
+        found.append(len(seeds))
+        return sample(model, plan, seeds, cond)
+
+    monkeypatch.setattr(calibrating, "sample", counting)
+    return found
+
+
 def test_a_trained_model_is_calibrated_from_the_command_line(place: Path) -> None:
     incident, cells = showers_to_calibrate_with(place / "more.h5")
     folder = place / "run" / "model"
@@ -141,19 +159,9 @@ def test_a_calibration_that_was_stopped_goes_on(
     folder = place / "run" / "model"
     whole = shutil.copytree(folder, place / "whole")
 
-    def stop(done: int, _total: int) -> None:
-        if done == 250:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         calibrating.calibrate(folder, place / "more.h5", 500, stop)
-    sampled = list[int]()
-
-    def counted(model: Model, plan: Plan, seeds: Sequence[int], cond: Tensor) -> Tensor:
-        sampled.append(len(seeds))
-        return sample(model, plan, seeds, cond)
-
-    monkeypatch.setattr(calibrating, "sample", counted)
+    sampled = counted(monkeypatch)
     codec = calibrating.calibrate(folder, place / "more.h5", 500).codec
     assert sum(sampled) == 250
     again = calibrating.calibrate(whole, place / "more.h5", 500).codec
@@ -171,10 +179,6 @@ def test_a_calibration_leaves_what_others_have_sampled_or_finished(
     process = calibrating.calibrate(folder, data, 500).process
     one, two, three = (stock_plan(process, "euler", "karras", steps) for steps in (1, 2, 3))
 
-    def stop(done: int, _total: int) -> None:
-        if done == 250:
-            raise KeyboardInterrupt
-
     def meanwhile(done: int, _total: int) -> None:
         if done == 250:
             calibrating.calibrate(folder, data, 500, plan=two)
@@ -182,13 +186,7 @@ def test_a_calibration_leaves_what_others_have_sampled_or_finished(
     with pytest.raises(KeyboardInterrupt):
         calibrating.calibrate(folder, data, 500, stop, plan=one)
     calibrating.calibrate(folder, data, 600, meanwhile, plan=three)
-    sampled = list[int]()
-
-    def counted(model: Model, plan: Plan, seeds: Sequence[int], cond: Tensor) -> Tensor:
-        sampled.append(len(seeds))
-        return sample(model, plan, seeds, cond)
-
-    monkeypatch.setattr(calibrating, "sample", counted)
+    sampled = counted(monkeypatch)
     found = calibrating.calibrate(folder, data, 500, plan=one)
     assert sum(sampled) == 250
     assert found.codec.ready_for() == {p.fingerprint(): p.label for p in (one, two, three)}
