@@ -200,7 +200,7 @@ def test_what_was_fitted_to_one_plan_alone_is_said(outcome: Outcome, tmp_path: P
     which = model().replace(codec=Fitted(plan.fingerprint()))
     found = study(tmp_path / "run", which=which, trials=0, recipes=[best])
     assert found.facts["best"]["fingerprint"] == best.fingerprint()
-    said = "fitted for this plan alone"
+    said = "by a fit to their plan alone"
     assert any(said in warning for warning in found.facts["warnings"])
     assert said in render(read(found.folder))
     assert not any(said in warning for warning in outcome.facts["warnings"])

@@ -235,8 +235,8 @@ class Results:
         recipes = [(arm["label"], Recipe.from_dict(arm["recipe"])) for arm in arms]
         own = [label for label, each in recipes if codec.suited(each.resolve(process)) is not codec]
         told = (
-            "decoded as was fitted for this plan alone (hasten calibrate -r), which those without "
-            f"such a fit might gain from too: {', '.join(own)}"
+            f"decoded by a fit to their plan alone (hasten calibrate -r): {', '.join(own)}; "
+            "the others might gain from one too"
         )
         return [told] if own else []
 

@@ -97,6 +97,8 @@ def tune(
         RunError: If the folder cannot be used.
         ModelError: If the judge or the model is unsuitable.
         DataError: If the reference is.
+        MethodError: If a recipe that is given cannot be applied.
+        PlanError: If it draws noise on the way.
     """
     if resume is not None and recipes:
         raise RunError(
