@@ -30,11 +30,11 @@ import torch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 import hasten
+from hasten.core.identity import model_fingerprint
 from hasten.files import atomic, atomic_write_text
 from hasten.measure.speed import compare_speed
 from hasten.recipe import PlanSpec, Recipe
 from hasten.tuning.folder import versions
-from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.standard import shower_features
 from physics_table import HEAD, brief, cells, write

@@ -25,12 +25,12 @@ import torch
 
 import hasten
 from hasten.cli.subjects import open_recipe
+from hasten.core.identity import model_fingerprint
 from hasten.data.showers import Showers
 from hasten.files import atomic_write_text
 from hasten.measure.physics.summary import measure_physics
 from hasten.recipe import Recipe
 from hasten.tuning.folder import versions
-from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.standard import shower_features
 from physics_table import brief, interval, write

@@ -25,13 +25,13 @@ import torch
 from torch import Tensor
 
 from hasten.adapters.showers import Showers, layer_sums
+from hasten.core.identity import model_fingerprint
 from hasten.core.model import Model
 from hasten.data.showers import load_showers
 from hasten.files import atomic_write_text
 from hasten.loading import load
 from hasten.measure.intervals import Floats, ratio_interval
 from hasten.tuning.folder import versions
-from hasten.tuning.judging import model_fingerprint
 from physics_table import interval, write
 
 PAGE = Path(__file__).parent.parent / "docs" / "underfit.md"

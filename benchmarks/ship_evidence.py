@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 
 from hasten.applying import apply
+from hasten.core.identity import model_fingerprint
 from hasten.loading import load
 from hasten.recipe import Recipe
-from hasten.tuning.judging import Court, model_fingerprint
+from hasten.tuning.judging import Court
 from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.standard import settle
 from hasten.tuning.study import CHUNK, baseline

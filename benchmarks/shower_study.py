@@ -13,12 +13,12 @@ import torch
 import hasten
 from hasten.adapters.codecs import geometry_of
 from hasten.core.fingerprint import fingerprint
+from hasten.core.identity import model_fingerprint
 from hasten.data.showers import Showers, load_showers
 from hasten.measure.physics.features import ShowerFeatures
 from hasten.measure.physics.summary import measure_physics
 from hasten.recipe import Recipe
 from hasten.tuning.journal import Journal
-from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.seeds import drawn_conditions, stream
 
 BATCH = 50

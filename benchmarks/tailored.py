@@ -4,10 +4,9 @@
         [--work DIR] [--n 2000]
     python benchmarks/tailored.py page OUT.json                   docs/calorimeter.md
 
-A copy of MODEL is calibrated for every plan by the training part of SHOWERS (unless it has maps for
-that plan already), and its showers are held against the validation part, decoded either way. Other
-training showers make the row of true ones. What is finished lies under --work: run it again to go
-on.
+Every recipe is sampled with the maps that MODEL has for all, and with the method `calibrate` in the
+recipe; the showers are held against the validation part of SHOWERS, and training showers make the
+row of true ones. What is finished lies under --work: run it again to go on.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -25,22 +23,18 @@ import torch
 
 import hasten
 from hasten.adapters.codecs import geometry_of
-from hasten.adapters.showers import Showers
 from hasten.cli.subjects import open_recipe
-from hasten.core.plan import Plan
+from hasten.core.identity import model_fingerprint
 from hasten.data.showers import load_showers
 from hasten.files import atomic_write_text
+from hasten.methods.calibrate import Calibrate
 from hasten.recipe import Recipe
-from hasten.train.calibrate import calibrate
 from hasten.tuning.folder import versions
-from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.standard import shower_features
 from physics_table import brief, interval, write
 from shower_study import against, journal, judged, marks
 
 PAGE = Path(__file__).parent.parent / "docs" / "calorimeter.md"
-CALIBRATED_ON = 3000
-"""Showers sampled for a calibration, as `hasten calibrate` does."""
 DECODINGS = ("common", "own")
 
 
@@ -63,39 +57,20 @@ def main() -> None:
 def run(given: argparse.Namespace) -> None:
     """Every recipe, decoded by the calibration for all and by one of its own."""
     model = hasten.load(given.model)
-    folder = given.work / f"{model.name}-{model_fingerprint(model)}"
-    if not folder.is_dir():
-        part = folder.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(model.card["folder"], part)
-        part.replace(folder)
     rows = []
     for name in given.recipes:
         print(name, file=sys.stderr, flush=True)
-        recipe = open_recipe(name, model, given.model)
-        plan = recipe.resolve(model.process)
-        row: dict[str, Any] = {"recipe": name, "label": recipe.label, "evaluations": plan.nfe}
-        for decoding, net in zip(DECODINGS, decoded(folder, given.showers, plan), strict=True):
-            row[decoding] = physics(net, recipe, given)
+        own = open_recipe(name, model, given.model).also([Calibrate()])
+        common = dataclasses.replace(
+            own, methods=tuple(each for each in own.methods if not isinstance(each, Calibrate))
+        )
+        plan = own.resolve(model.process)
+        row: dict[str, Any] = {"recipe": name, "label": common.label, "evaluations": plan.nfe}
+        for decoding, recipe in zip(DECODINGS, (common, own), strict=True):
+            row[decoding] = physics(model, recipe, given)
         rows.append(row)
     facts = {"model": model.name, "fingerprint": model_fingerprint(model), "rows": rows}
     atomic_write_text(given.out, json.dumps(facts | versions(), indent=1) + "\n")
-
-
-def decoded(folder: Path, showers: Path, plan: Plan) -> tuple[hasten.Model, hasten.Model]:
-    """The model with no calibration but the one for all, and with one for this plan alone."""
-    model = hasten.load(folder)
-    if model.codec.suited(plan) is model.codec:
-        model = calibrate(folder, showers, CALIBRATED_ON, plan=plan)
-    codec = model.codec
-    if not isinstance(codec, Showers):
-        raise TypeError("calibrated models are shower models")
-    key = plan.fingerprint()
-    both = ({}, {key: codec.tailored[key]})
-    common, own = (
-        model.replace(codec=dataclasses.replace(codec, tailored=tailored)) for tailored in both
-    )
-    return common, own
 
 
 def physics(model: hasten.Model, recipe: Recipe, given: argparse.Namespace) -> dict[str, Any]:

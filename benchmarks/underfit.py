@@ -27,6 +27,7 @@ import torch
 import hasten
 from hasten.adapters.codecs import geometry_of
 from hasten.core.fingerprint import fingerprint
+from hasten.core.identity import model_fingerprint
 from hasten.data.energies import incident_energies
 from hasten.data.showers import load_showers
 from hasten.files import atomic_write_text
@@ -36,7 +37,6 @@ from hasten.recipe import PlanSpec, Recipe
 from hasten.train.run import train_config
 from hasten.tuning.folder import versions
 from hasten.tuning.journal import Journal
-from hasten.tuning.judging import model_fingerprint
 from physics_table import HEAD, brief, cells, write
 from shower_study import marks, sampled
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hasten.adapters.showers import LayerEnergies, Showers, layer_sums
 from hasten.core.model import Call, Energies, Model
 from hasten.core.process import EDM, Raw
 from hasten.data.geometry import SIW, Geometry
+from hasten.models.calibration import Spread
 from hasten.models.calodit import CaloDiT, LayerNet
 from hasten.models.scale import Scale
 
@@ -71,6 +73,15 @@ def shower_model(geometry: Geometry = SMALL) -> Model:
     return Model(
         net, EDM(), Raw(1.0), shape, Call(cond="cond"), codec, energies=ENERGIES, kind="shower"
     )
+
+
+def told(model: Model, count: int = 2000) -> Model:
+    """A shower model that knows how true showers are spread."""
+    codec = model.codec
+    assert isinstance(codec, Showers)
+    cells, incident = showers(count, codec.geometry)
+    true = Spread.of(codec.numbers(cells), codec.energies.unit(incident), codec.scale.gap)
+    return model.replace(codec=dataclasses.replace(codec, true=true))
 
 
 def saved(folder: Path) -> Model:

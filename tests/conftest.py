@@ -1,7 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What recipes prepare is kept out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HASTEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

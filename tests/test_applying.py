@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self, final
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 import nets
 from hasten.applying import apply
 from hasten.core.edit import Edit, Wrapped, is_open
-from hasten.core.method import Artifact, Aspect, Needs, Obstacle, Stage, Tactic, Transform
+from hasten.core.method import Artifact, Aspect, Given, Needs, Obstacle, Stage, Tactic, Transform
 from hasten.core.model import Model
 from hasten.errors import EditOpen, MethodError
 from hasten.methods.cache import Cache
@@ -139,7 +138,7 @@ class Halve(Transform):
     def obstacles(self, model: Model) -> list[Obstacle]:
         return []
 
-    def prepare(self, model: Model, data: Iterable[Tensor], rng: torch.Generator) -> Artifact:
+    def prepare(self, given: Given) -> Artifact:
         return Artifact({"factor": torch.tensor(0.5)})
 
     def apply(self, model: Model, artifact: Artifact) -> Model:

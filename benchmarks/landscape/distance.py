@@ -16,12 +16,13 @@ import torch
 
 import hasten
 from hasten import solvers
+from hasten.core.identity import model_fingerprint
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.measure.quality import Arm, frechet
 from hasten.measure.reference import Reference
 from hasten.measure.verdict import judge_contrast
-from hasten.tuning.judging import Court, model_fingerprint
+from hasten.tuning.judging import Court
 from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.standard import settle
 from hasten.tuning.teacher import converged_plan

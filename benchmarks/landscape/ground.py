@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import hasten
+from hasten.core.identity import model_fingerprint
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.errors import OutputError
 from hasten.files import atomic
 from hasten.solvers import run
-from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.teacher import STEPS, converged_plan
 from landscape.entrants import Entrant

@@ -9,19 +9,22 @@ Transforms make another model and leave the given one alone; tactics edit the ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import final
 
 import torch
 from torch import Tensor
 
 from hasten.core.edit import Edit
-from hasten.core.method import Tactic, Transform, refuse
+from hasten.core.method import Given, Tactic, refuse
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.errors import MethodError
+from hasten.preparing import transformed
 from hasten.recipe import Recipe
 from hasten.solvers import loop
 
@@ -101,6 +104,8 @@ def apply(
     batch: int | None = None,
     data: Iterable[Tensor] = (),
     seed: int = 0,
+    store: Path | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Iterator[Applied]:
     """Put a recipe on a model for the length of a block.
 
@@ -112,20 +117,23 @@ def apply(
         batch: Most samples in one pass.
         data: What transforms may calibrate on.
         seed: Of everything random in the preparation of transforms.
+        store: Folder for what transforms prepare; None takes the user's cache.
+        progress: Told how much of how much is prepared, of each transform that has to be.
 
     Raises:
         MethodError: If the recipe cannot be applied to this model, with every reason.
     """
     refuse(model.name, recipe.obstacles(model))
     plan = recipe.resolve(model.process)
-    rng = torch.Generator().manual_seed(seed)
-    for method in recipe.ordered:
-        if isinstance(method, Transform):
-            model = method.apply(model, method.prepare(model, data, rng))
+    given = Given(model, plan, data, torch.Generator().manual_seed(seed), progress)
+    tactics = [method for method in recipe.ordered if isinstance(method, Tactic)]
+    before, after = recipe.transforms
+    model = transformed(given, before, seed=seed, store=store)
     with Edit(model) as edit:
-        for method in recipe.ordered:
-            if isinstance(method, Tactic):
-                method.attach(model, edit)
+        for method in tactics:
+            method.attach(model, edit)
+        given = dataclasses.replace(given, model=model)
+        model = transformed(given, after, tactics, seed=seed, store=store)
         applied = Applied(model, plan, recipe, guidance, batch)
         try:
             yield applied

@@ -31,7 +31,7 @@ import tomli_w
 from hasten import spec
 from hasten.core import plan as plans
 from hasten.core.fingerprint import fingerprint
-from hasten.core.method import Aspect, Method, Obstacle, Tactic
+from hasten.core.method import Aspect, Method, Obstacle, Stage, Tactic, Transform
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.core.process import Process
@@ -67,6 +67,19 @@ class Recipe:
     def ordered(self) -> tuple[Method, ...]:
         """The methods by stage, in the order given within a stage."""
         return tuple(sorted(self.methods, key=lambda method: method.stage))
+
+    @property
+    def transforms(self) -> tuple[list[Transform], list[Transform]]:
+        """Those that change the net, and those that look at what all of it makes of samples."""
+        found = [method for method in self.ordered if isinstance(method, Transform)]
+        last = [method for method in found if method.stage is Stage.DECODE]
+        return [method for method in found if method not in last], last
+
+    def also(self, methods: Iterable[Method]) -> Recipe:
+        """With further methods, those it has of the same names left as they are."""
+        known = {method.name for method in self.methods}
+        more = tuple(method for method in methods if method.name not in known)
+        return dataclasses.replace(self, methods=(*self.methods, *more)) if more else self
 
     @property
     def label(self) -> str:
@@ -117,7 +130,7 @@ class Recipe:
         else:
             out["plan"] = plans.to_dict(self.plan)
         if self.methods:
-            out["method"] = [_method_table(method) for method in self.methods]
+            out["method"] = [to_table(method) for method in self.methods]
         return out
 
     @classmethod
@@ -173,7 +186,7 @@ class Recipe:
         facts = self.to_dict()
         facts.pop("about", None)
         facts["plan"].pop("label", None)
-        facts["method"] = [_method_table(method) for method in self.ordered]
+        facts["method"] = [to_table(method) for method in self.ordered]
         return fingerprint(facts)
 
 
@@ -246,13 +259,13 @@ def _unguided(plan: Plan, model: Model) -> list[Obstacle]:
 
 def spell(method: Method) -> str:
     """For people: ``cache depth=0.5 hold=output``."""
-    facts = _method_table(method)
+    facts = to_table(method)
     kind = facts.pop("method")
     return " ".join([kind, *(f"{key}={short(value)}" for key, value in facts.items())])
 
 
-def _method_table(method: Method) -> dict[str, Any]:
-    """The method's name and the fields that differ from their defaults or have none."""
+def to_table(method: Method) -> dict[str, Any]:
+    """A method's name and the fields that differ from their defaults or have none."""
     facts: dict[str, Any] = {"method": method.name}
     for name in _field_names(type(method)):
         value = getattr(method, name)

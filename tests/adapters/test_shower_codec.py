@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from calo import (
     ENERGIES,
@@ -23,20 +22,19 @@ from hasten.adapters.card import load_bundle, save_bundle
 from hasten.adapters.cells import Cells
 from hasten.adapters.codecs import own_plan
 from hasten.adapters.showers import LayerEnergies, Showers, layer_sums
+from hasten.core.identity import model_fingerprint
 from hasten.core.model import Call, Energies, Identity, Model
-from hasten.core.plan import Plan
 from hasten.core.process import EDM, Raw
 from hasten.data.geometry import SIW, Geometry, Layer
 from hasten.errors import ModelError, PlanError
 from hasten.methods import METHODS
-from hasten.models.calibration import Calibration
+from hasten.models.calibration import Calibration, Spread
 from hasten.models.calodit import CaloDiT
 from hasten.models.scale import Logit, Scale
 from hasten.recipe import Recipe
 from hasten.solvers import stock_plan
 from hasten.solvers.loop import run, sample
 from hasten.solvers.noise import start_noise
-from hasten.tuning.judging import model_fingerprint
 
 
 def test_layer_numbers_are_standard_at_every_energy() -> None:
@@ -232,36 +230,28 @@ def test_a_calibration_is_written_read_and_part_of_the_model(tmp_path: Path) -> 
     torch.testing.assert_close(layer_sums(cells[1], SIW), layer_sums(cells[0], SIW))
 
 
-def test_a_calibration_for_one_plan_is_taken_for_that_plan_alone(tmp_path: Path) -> None:
-    before = saved(tmp_path)
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_the_spread_of_true_showers_is_written_read_and_part_of_the_model(
+    calibrated: bool, tmp_path: Path
+) -> None:
+    saved(tmp_path)
+    before = load_bundle(tmp_path)
     codec = before.codec
     assert isinstance(codec, Showers)
-    tables = torch.linspace(0, 6, 64).repeat(2, 2, 9, 1)
-    tables[1, ..., :20] = 0  # weak cells are nothing
-    common, own = (Calibration(6.0, table) for table in tables)
-    mine, other = (stock_plan(before.process, "euler", "karras", steps) for steps in (2, 3))
-    tailored = {mine.fingerprint(): own}
-    changed = dataclasses.replace(codec, calibration=common, tailored=tailored)
-    save_bundle(tmp_path, before.replace(codec=changed), NET, {})
+    cells, incident = showers(700, SIW)
+    unit = codec.energies.unit(incident)
+    true = Spread.of(codec.numbers(cells), unit, codec.scale.gap)
+    maps = Calibration.fit(codec.numbers(cells) + 0.1, unit, true) if calibrated else None
+    changed = before.replace(codec=dataclasses.replace(codec, calibration=maps, true=true))
+    save_bundle(tmp_path, changed, NET, {})
     after = load_bundle(tmp_path)
     assert isinstance(after.codec, Showers)
-    everywhere, nowhere = (
-        after.replace(codec=dataclasses.replace(after.codec, calibration=each, tailored={}))
-        for each in (own, common)
-    )
-    assert len({model_fingerprint(model) for model in (after, everywhere, nowhere)}) == 3
-    alone = dataclasses.replace(changed, calibration=None)
-    with pytest.raises(ModelError, match="would be lost"):
-        save_bundle(tmp_path, before.replace(codec=alone), NET, {})
-
-    def made(model: Model, plan: Plan) -> Tensor:
-        return sample(model, plan, [0, 1], torch.tensor([2e3, 5e4]))
-
-    assert torch.equal(made(after, mine), made(everywhere, mine))
-    assert torch.equal(made(after, other), made(nowhere, other))
-    assert not torch.equal(made(after, mine), made(nowhere, mine))
-    named = dataclasses.replace(mine, label="the same under another name")
-    assert torch.equal(made(after, named), made(after, mine))
+    assert after.codec.true is not None
+    assert torch.equal(after.codec.true.above, true.above)
+    assert torch.equal(after.codec.true.units, true.units)
+    assert (after.codec.true.high, after.codec.true.gap) == (true.high, codec.scale.gap)
+    assert repr(after.codec.calibration) == repr(maps)
+    assert model_fingerprint(after) == model_fingerprint(changed) != model_fingerprint(before)
 
 
 def test_a_layer_model_without_a_sampler_of_its_own_is_refused() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -47,7 +48,7 @@ def short(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["", "adaptive", "diff", "find", "plot", "show"])
+@pytest.mark.parametrize("command", ["", "adaptive", "aim", "diff", "find", "plot", "show"])
 def test_every_command_has_help(command: str) -> None:
     result = plan(*command.split(), "--help")
     assert result.exit_code == talk.OK
@@ -211,3 +212,23 @@ def test_find_searches_and_goes_on_where_it_was(tmp_path: Path) -> None:
     assert recipe.resolve(load("mixture").process).nfe == facts["found"]["rows"] == 4
     failed(plan(*words[:3], 5, *words[4:]), "another model or with other settings", "found.trials")
     failed(plan("find", "mixture", "-n", 4, "-s", "luck", "-o", path), "luck", "joint")
+
+
+def test_aim_moves_a_plan_to_real_samples(tmp_path: Path) -> None:
+    source, path = tmp_path / "mine.py", tmp_path / "aimed.toml"
+    source.write_text("import nets\n\n\ndef make():\n    return nets.uvit()\n")
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "real.npz", images=rng.integers(0, 256, (500, 16, 16), dtype=np.uint8))
+    words = ("aim", f"{source}:make", "-r", "dpmpp_2m:trailing:2", "-n", 100, "--rounds", 1)
+    words = (*words, "--reference", tmp_path / "real.npz", "-o", path)
+    first = plan(*words)
+    assert first.exit_code == 0, first.output
+    assert "before" in first.stdout
+    facts = json.loads(plan(*words, "--format", "json").stdout)
+    assert facts["after"]["value"] < facts["before"]["value"]
+    recipe = Recipe.loads(path.read_text())
+    assert recipe.about["distance"] == pytest.approx(facts["after"]["value"])
+    assert recipe.about["distance_before"] == pytest.approx(facts["before"]["value"])
+    words = ("aim", f"{source}:make", "-r", "dpmpp_2m:trailing:2")
+    failed(plan(*words, "-o", tmp_path / "none.toml"), "nothing to aim at", "--reference")
+    assert not (tmp_path / "none.toml").exists()

@@ -8,12 +8,16 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from calo import NET, saved, told
 from hasten import cli
+from hasten.adapters.card import save_bundle
 from hasten.cli import subjects, talk
 from hasten.core.model import Classes, Model
 from hasten.core.process import EDM
 from hasten.errors import BudgetError, DataError, RecipeError
 from hasten.loading import load
+from hasten.methods.cache import Cache
+from hasten.methods.calibrate import Calibrate
 from hasten.models.mixture import mixture_model
 from hasten.recipe import PlanSpec, Recipe
 from hasten.solvers import sample, stock_plan
@@ -111,6 +115,32 @@ def test_commands_know_stock_plans(tmp_path: Path) -> None:
         assert result.exit_code == talk.OK, result.output
     expected = sample(load("mixture"), stock_plan(EDM(), *plan.split(":")[:2], 4), range(2))
     np.testing.assert_allclose(np.load(made)["samples"], expected.numpy(), atol=1e-6)
+
+
+def test_methods_may_follow_a_stock_plan(model: Model) -> None:
+    spec = PlanSpec("euler", "karras", 3)
+    assert subjects.standalone("euler:karras:3+calibrate") == Recipe(spec, (Calibrate(),))
+    both = subjects.open_recipe("euler:karras:3+cache+calibrate", model, "mixture")
+    assert both == Recipe(spec, (Cache(), Calibrate()))
+    for text in ("euler:karras:3+calibrte", "euler:karras:3+"):
+        with pytest.raises(RecipeError, match="unknown method") as caught:
+            subjects.open_recipe(text, model, "mixture")
+        assert caught.value.where == text
+        assert "calibrate" in caught.value.hint
+
+
+def test_check_knows_methods_after_a_stock_plan(tmp_path: Path) -> None:
+    text, plain = "euler:karras:3+calibrate", saved(tmp_path)
+    said = CliRunner().invoke(cli.app, ["check", text, str(tmp_path)])
+    assert said.exit_code == talk.FINDING
+    assert "hasten calibrate FOLDER --data" in " ".join(said.output.split())
+    save_bundle(tmp_path, told(plain, 700), NET, {})
+    said = CliRunner().invoke(cli.app, ["check", text, str(tmp_path)])
+    assert said.exit_code == talk.OK, said.output
+    assert "calibrate showers=1000" in said.output
+    said = CliRunner().invoke(cli.app, ["check", "euler:karras:3+calibrte", str(tmp_path)])
+    assert said.exit_code == talk.USAGE
+    assert "unknown method 'calibrte'" in said.output
 
 
 def test_positive() -> None:

@@ -19,9 +19,10 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from calo import SMALL, shower_model
+from calo import SCALE, SMALL, shower_model, told
 from hasten.adapters.module import from_module
 from hasten.adapters.showers import Showers, layer_sums
+from hasten.applying import apply
 from hasten.core.model import Call, Classes, Model, Pixels
 from hasten.core.plan import Plan
 from hasten.core.process import EDM, VP, Raw, V
@@ -30,9 +31,10 @@ from hasten.integrate import onnx_graph
 from hasten.integrate.onnx import AGREEMENT, Written, export_onnx, noise_for
 from hasten.integrate.onnx_check import check
 from hasten.integrate.unrolled import Form, runtime_seed, stages
+from hasten.methods.calibrate import Calibrate
 from hasten.models.calibration import Calibration
 from hasten.models.uvit import UViT
-from hasten.recipe import Recipe
+from hasten.recipe import PlanSpec, Recipe
 from hasten.solvers import build, ddim, sample, stock_plan
 from hasten.solvers.grids import GRIDS
 
@@ -66,8 +68,7 @@ def showers() -> Model:
     torch.manual_seed(1)
     nn.init.normal_(codec.layers.net.final.weight, std=0.3)  # type: ignore[union-attr, arg-type]
     table = (torch.rand(3, 3, 32).cumsum(-1) - 2).clamp(min=0)  # maps that rise, no two alike
-    own = {shower_plan().fingerprint(): Calibration(5.0, table.flip(1) / 2)}
-    codec = dataclasses.replace(codec, calibration=Calibration(5.0, table), tailored=own)
+    codec = dataclasses.replace(codec, calibration=Calibration(5.0, table, SCALE.gap))
     return model.replace(codec=codec)
 
 
@@ -174,6 +175,19 @@ def test_energy_is_conserved_in_the_graph(plain: File) -> None:
     got = plain.run(condition=conditions(GEV), noise=noise)
     torch.testing.assert_close(layer_sums(got, SMALL), layers, rtol=1e-4, atol=1e-3)
     assert ((got == 0) | (got >= SMALL.threshold * (1 - 1e-5))).all()
+
+
+def test_maps_of_a_recipe_are_in_its_graph(tmp_path: Path) -> None:
+    model = told(showers())
+    spec = PlanSpec("euler", "karras", 3)
+    recipe = Recipe(spec, (Calibrate(500),))
+    file = exported(tmp_path / "calibrated.onnx", model, recipe)
+    with apply(model, recipe) as fast:
+        want = fast.sample(SEEDED, GEV * 1000)
+    other = sample(model, file.plan, SEEDED, GEV * 1000)
+    got = file.run(condition=conditions(GEV), noise=noise_for(model, file.plan, SEEDED))
+    assert_same_showers(got, want)
+    assert float((want > 0).ne(other > 0).float().mean()) > 0.01
 
 
 def test_the_noise_is_laid_out_as_the_file_says(plain: File) -> None:

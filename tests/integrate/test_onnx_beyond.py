@@ -39,7 +39,7 @@ def showers() -> Model:
     model = shower_model()
     assert isinstance(model.codec, Showers)
     table = torch.linspace(0, 5, 16).expand(3, 3, 16).contiguous()
-    maps = Calibration(5.0, table)
+    maps = Calibration(5.0, table, model.codec.scale.gap)
     codec = dataclasses.replace(model.codec, calibration=maps, layers=layers())
     return model.replace(codec=codec)
 

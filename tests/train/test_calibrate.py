@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,17 +14,19 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from hasten import cli
+from hasten.adapters import made
 from hasten.adapters.showers import Showers
+from hasten.applying import apply
+from hasten.cli import subjects
+from hasten.core.identity import model_fingerprint
 from hasten.core.model import Model
-from hasten.core.plan import Plan, Reuse
-from hasten.core.process import EDM
+from hasten.core.plan import Plan
 from hasten.data.geometry import SIW
 from hasten.data.showers import Showers as Data
 from hasten.data.showers import save_showers
-from hasten.errors import BudgetError, DataError, ModelError, PlanError
+from hasten.errors import BudgetError, DataError, ModelError
 from hasten.loading import load
-from hasten.recipe import Recipe
-from hasten.solvers import stock_plan
+from hasten.preparing import ARTIFACTS
 from hasten.solvers.loop import sample
 from hasten.train import calibrate as calibrating
 from hasten.train.run import train_config
@@ -55,8 +56,17 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found.append(len(seeds))
         return sample(model, plan, seeds, cond)
 
-    monkeypatch.setattr(calibrating, "sample", counting)
+    monkeypatch.setattr(made, "sample", counting)
     return found
+
+
+def hits(model: Model, text: str, incident: NDArray[np.float32]) -> float:
+    """Share of the cells with a reading in showers of a recipe."""
+    recipe = subjects.standalone(text)
+    assert recipe is not None
+    with apply(model, recipe) as fast:
+        cells = fast.sample(range(len(incident)), torch.from_numpy(incident), batch=50)
+    return float((cells > 0).float().mean())
 
 
 def test_a_trained_model_is_calibrated_from_the_command_line(place: Path) -> None:
@@ -69,61 +79,65 @@ def test_a_trained_model_is_calibrated_from_the_command_line(place: Path) -> Non
     model = load(folder)
     assert isinstance(model.codec, Showers)
     assert model.codec.calibration is not None
+    assert model.codec.true is not None
+    assert model.codec.true.gap == model.codec.calibration.gap == 1.0
     assert model.card["training"]["calibrated"] == 500
     assert model.card["reference"]["speed"]["steps"] == 4
-    plan = stock_plan(model.process, "heun", "karras", 18)
-    energies = torch.from_numpy(incident[:100])
-    made = torch.cat([sample(model, plan, [i], energies[i : i + 1]) for i in range(100)])
-    hits, true = float((made > 0).float().mean()), float((cells[:100] > 0).mean())
-    assert hits == pytest.approx(true, rel=0.2)  # a net of no use, and yet as many hits
-    few = stock_plan(model.process, "euler", "karras", 3)
-    words += ["-r", "euler:karras:3"]
-    result = CliRunner().invoke(cli.app, words)
+    true = float((cells[:100] > 0).mean())
+    # a net of no use, and yet as many hits
+    assert hits(model, "heun:karras:18", incident[:100]) == pytest.approx(true, rel=0.2)
+    few = "euler:karras:3+calibrate"
+    result = CliRunner().invoke(cli.app, ["calibrate", str(folder), "-r", few])
     assert result.exit_code == 0, result.output
-    own = load(folder)
-    assert isinstance(own.codec, Showers)
-    assert set(own.codec.tailored) == {few.fingerprint()}
-    assert torch.equal(sample(own, plan, [0], energies[:1]), made[:1])
-    for steps, said in ((3, True), (4, False)):
-        words = ["check", f"euler:karras:{steps}", str(folder)]
-        result = CliRunner().invoke(cli.app, words)
-        assert result.exit_code == 0, result.output
-        assert ("calibration for this plan alone" in result.output) is said
-    result = CliRunner().invoke(cli.app, ["inspect", str(folder), "--format", "json"])
-    assert json.loads(result.stdout)["own_decoding"] == {few.fingerprint(): few.label}
-    result = CliRunner().invoke(cli.app, ["inspect", str(folder)])
-    assert f"for samples of {few.label} ({few.fingerprint()})" in result.output
-    far, near = (
-        abs(float((sample(each, few, range(100), energies) > 0).float().mean()) - true)
-        for each in (model, own)
-    )
-    assert near < 0.5 * far
+    assert result.stdout.strip() == str(folder / ARTIFACTS)
+    (artifact,) = (folder / ARTIFACTS).iterdir()
+    assert artifact.name.startswith("calibrate-")
+    own = abs(hits(load(folder), few, incident[:100]) - true)
+    assert own < 0.5 * abs(hits(model, "euler:karras:3", incident[:100]) - true)
 
 
-def test_a_calibration_for_one_plan_needs_one_for_all_and_a_recipe_without_methods(
-    place: Path,
+def test_what_came_with_a_folder_is_not_prepared_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    incident, _ = showers_to_calibrate_with(place / "more.h5")
+    folder, few = place / "run" / "model", "euler:karras:2+calibrate"
+    train_config(place / "cells.toml", place / "more.h5", place / "run")
+    calibrating.calibrate(folder, place / "more.h5", 500)
+    result = CliRunner().invoke(cli.app, ["calibrate", str(folder), "-r", few])
+    assert result.exit_code == 0, result.output
+    elsewhere = shutil.copytree(folder, place / "elsewhere")
+    sampled = counted(monkeypatch)
+    monkeypatch.setenv("HASTEN_CACHE", str(place / "cache"))
+    assert hits(load(elsewhere), few, incident[:10]) > 0
+    assert sampled == []
+    assert not (place / "cache").exists()
+    calibrating.calibrate(elsewhere, place / "more.h5", 600)
+    assert sum(sampled) == 600
+    hits(load(elsewhere), few, incident[:10])  # the model is another now
+    assert sum(sampled) == 1600
+    assert (place / "cache").exists()
+
+
+def test_either_showers_or_a_recipe_are_given(place: Path) -> None:
     showers_to_calibrate_with(place / "more.h5")
     train_config(place / "cells.toml", place / "more.h5", place / "run")
-    folder, data = place / "run" / "model", place / "more.h5"
-    words = ["calibrate", str(folder), "--data", str(data)]
-    result = CliRunner().invoke(cli.app, [*words, "-r", "euler:karras:3"])
+    words = ["calibrate", str(place / "run" / "model")]
+    both = ["--data", str(place / "more.h5"), "-r", "euler:karras:3+calibrate"]
+    for more in ([], both):
+        result = CliRunner().invoke(cli.app, [*words, *more])
+        assert result.exit_code == 2
+        assert "either the showers" in result.output
+    result = CliRunner().invoke(cli.app, [*words, "-r", "euler:karras:3+calibrate"])
     assert result.exit_code == 2
-    assert "stands beside the one for all" in result.output
-    holds = stock_plan(load(folder).process, "euler", "karras", 2)
-    holds = holds.with_reuse([Reuse(), Reuse("hold")])
-    with pytest.raises(PlanError, match="holds rows"):
-        calibrating.calibrate(folder, data, 500, plan=holds)
-    far = stock_plan(EDM(sigma_max=5000.0), "euler", "karras", 2)
-    (place / "far.toml").write_text(Recipe(far).dumps())
-    result = CliRunner().invoke(cli.app, [*words, "-r", str(place / "far.toml")])
-    assert result.exit_code == 2
-    assert "sigma" in result.output
-    held = '[[method]]\nmethod = "cache"\n[plan]\nsolver = "euler"\ngrid = "karras"\nsteps = 4\n'
-    (place / "held.toml").write_text(f'hasten = 1\n{held}reuse = "every:2"\n')
-    result = CliRunner().invoke(cli.app, [*words, "-r", str(place / "held.toml")])
-    assert result.exit_code == 2
-    assert "this recipe has methods" in result.output
+    assert "how the cells of true showers are spread" in result.output
+
+
+def test_calibrated_again_a_model_is_the_same(place: Path) -> None:
+    showers_to_calibrate_with(place / "more.h5")
+    train_config(place / "cells.toml", place / "more.h5", place / "run")
+    folder = place / "run" / "model"
+    first, second = (calibrating.calibrate(folder, place / "more.h5", 500) for _ in range(2))
+    assert model_fingerprint(first) == model_fingerprint(second)
 
 
 def test_what_cannot_calibrate_is_refused_before_anything_is_sampled(
@@ -136,7 +150,7 @@ def test_what_cannot_calibrate_is_refused_before_anything_is_sampled(
     def never(*_: object) -> Tensor:
         raise AssertionError("sampled too early")
 
-    monkeypatch.setattr(calibrating, "sample", never)
+    monkeypatch.setattr(made, "sample", never)
     save_showers(place / "beyond.h5", Data(4 * incident, cells, SIW, "beyond"))
     with pytest.raises(DataError, match=r"(?s)trained from 1000 to 10000.*it was trained on"):
         calibrating.calibrate(folder, place / "beyond.h5", 500)
@@ -167,28 +181,4 @@ def test_a_calibration_that_was_stopped_goes_on(
     again = calibrating.calibrate(whole, place / "more.h5", 500).codec
     assert repr(codec) == repr(again)
     assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}
-    assert not (folder / calibrating.SAMPLED).exists()
-
-
-def test_a_calibration_leaves_what_others_have_sampled_or_finished(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    showers_to_calibrate_with(place / "more.h5")
-    train_config(place / "cells.toml", place / "more.h5", place / "run")
-    folder, data = place / "run" / "model", place / "more.h5"
-    process = calibrating.calibrate(folder, data, 500).process
-    one, two, three = (stock_plan(process, "euler", "karras", steps) for steps in (1, 2, 3))
-
-    def meanwhile(done: int, _total: int) -> None:
-        if done == 250:
-            calibrating.calibrate(folder, data, 500, plan=two)
-
-    with pytest.raises(KeyboardInterrupt):
-        calibrating.calibrate(folder, data, 500, stop, plan=one)
-    calibrating.calibrate(folder, data, 600, meanwhile, plan=three)
-    sampled = counted(monkeypatch)
-    found = calibrating.calibrate(folder, data, 500, plan=one)
-    assert sum(sampled) == 250
-    assert found.codec.ready_for() == {p.fingerprint(): p.label for p in (one, two, three)}
-    assert found.card["training"]["calibrated"] == 500
     assert not (folder / calibrating.SAMPLED).exists()

@@ -65,6 +65,9 @@ class Search:
     def around(self, _: Sequence[Scored]) -> list[Scored]:
         return []
 
+    def aimed(self, _: Scored, session: Any) -> list[Scored]:
+        return []
+
     def held(self, _: Scored, limit: float) -> list[Scored]:
         return [each for each in self._held if each.seconds < limit]
 
@@ -196,3 +199,26 @@ def test_the_surroundings_of_a_promising_plan_are_looked_at_again() -> None:
     assert looks(near=-0.3) == 2  # promising, then good
     assert looks(near=BAD) == 1
     assert looks(near=LOST) == 0
+
+
+def test_a_level_is_aimed_at_the_data_where_it_is_near_and_not_yet_good() -> None:
+    class Archer(Search):
+        shots = 0
+
+        def aimed(self, _: Scored, session: Any) -> list[Scored]:
+            self.shots += 1
+            return [scored("search", "unipc2", 4, 2.0)]
+
+    def shot(near: float) -> tuple[int, int]:
+        def truth(plan: Any) -> float:
+            return GOOD if plan.steps >= 4 else near
+
+        search = Archer()
+        settings = Settings(search_samples=256, samples=1000, finalists=2)
+        contest = Contest(Session(truth), settings)  # type: ignore[arg-type]
+        found = Hunt(search, contest, settings)._level(2)  # type: ignore[arg-type]
+        return search.shots, len(found)
+
+    assert shot(near=BAD) == (1, 1)
+    assert shot(near=LOST) == (0, 0)
+    assert shot(near=GOOD) == (0, 1)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 import nets
+from hasten.applying import apply
 from hasten.core.model import Model
+from hasten.measure.moments import Gaussian
+from hasten.measure.reading import Reading
 from hasten.methods.cache import Cache
-from hasten.recipe import spell
+from hasten.recipe import Recipe, spell
 from hasten.tuning.bench import Bench
 from hasten.tuning.journal import Journal
 from hasten.tuning.search import Search
@@ -72,6 +77,43 @@ def test_a_search_that_goes_on_proposes_the_same(
     assert [second.fitted(3), second.held(second.fitted(3)[0], 28.0)] == before
     assert second.bench.evaluations == 0 < spent
     assert second.evaluations == first.evaluations
+
+
+class Session:
+    """Reads the samples themselves, and wants them wider than the model makes them."""
+
+    def __init__(self, model: Model) -> None:
+        self.model, self.labels = model, list[str]()
+        wanted = np.eye(3)
+        self.reference = SimpleNamespace(gaussian=Gaussian(np.full(3, 0.1), wanted))
+
+    def reading(self, recipe: Recipe, label: str, count: int) -> Reading:
+        self.labels.append(label)
+        seeds = range(min(count, 64))
+        cond = None if self.model.classes is None else torch.arange(64) % self.model.classes.count
+        with apply(self.model, recipe) as fast:
+            samples = fast.sample(seeds, cond).flatten(1)
+        return Reading(torch.stack([samples.mean(1), samples.std(1), samples[:, 0]], 1))
+
+
+def test_an_aimed_plan_costs_trials_and_is_remembered(
+    small: tuple[Model, Teacher], tmp_path: Path
+) -> None:
+    journal, session = tmp_path / "trials.jsonl", Session(small[0])
+    lab = search(small, journal)
+    base = lab.fitted(2)[0]
+    before = lab.trials
+    (found,) = lab.aimed(base, session)  # type: ignore[arg-type]
+    assert found.plan != base.plan
+    assert found.recipe.plan == found.plan
+    assert found.label == base.label
+    assert lab.trials - before >= len(session.labels) > 4
+    again, other = Session(small[0]), search(small, journal)
+    assert other.aimed(other.fitted(2)[0], again) == [found]  # type: ignore[arg-type]
+    assert not again.labels
+    assert other.trials == lab.trials
+    poor = search(small, tmp_path / "poor.jsonl", trials=12)
+    assert poor.aimed(poor.fitted(2)[0], session) == []  # type: ignore[arg-type]
 
 
 def test_the_budget_ends_the_proposals(small: tuple[Model, Teacher], tmp_path: Path) -> None:

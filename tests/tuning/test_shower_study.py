@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from small import SPEEDS
 
-from calo import SMALL, shower_model, showers
+from calo import SMALL, shower_model, showers, told
 from hasten.data.showers import Showers, save_showers
 from hasten.errors import DataError, ModelError
+from hasten.methods.calibrate import Calibrate
+from hasten.recipe import Recipe
 from hasten.report import read, render
 from hasten.tuning.outcome import Outcome
 from hasten.tuning.run import tune
@@ -27,7 +29,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     cells, energies = showers(1000)
     real = Showers(energies.numpy(), cells.numpy(), SMALL, "made up")
     save_showers(folder / "real.h5", real)
-    model = shower_model()
+    model = told(shower_model())
     model.card = {"reference": {"speed": {"solver": "euler", "grid": "karras", "steps": 12}}}
     (folder / "run").mkdir()
     (folder / "run" / "speeds.json").write_text(json.dumps(SPEEDS))
@@ -43,6 +45,14 @@ def test_physics_judges(outcome: Outcome) -> None:
     assert facts["judge"]["just_visible"] > 0
     assert facts["baseline"]["label"].startswith("euler karras 12")
     assert facts["best"]["nfe"] < 12
+
+
+def test_every_arm_has_maps_of_its_own(outcome: Outcome) -> None:
+    arms = {name: outcome.facts[name] for name in ("baseline", "best", "fewer_steps", "converged")}
+    found = {name: Recipe.from_dict(arm["recipe"]).methods for name, arm in arms.items() if arm}
+    assert found.keys() >= {"baseline", "best", "converged"}
+    assert set(found.values()) == {(Calibrate(),)}
+    assert Recipe.loads((outcome.folder / "best.toml").read_text()).methods == (Calibrate(),)
 
 
 def test_every_arm_made_showers_of_the_same_energies(outcome: Outcome) -> None:

@@ -8,15 +8,17 @@ import pytest
 import torch
 
 import nets
+from calo import shower_model, told
 from hasten.core.plan import HOLD
 from hasten.core.process import EDM, DiscreteVP
 from hasten.methods.cache import Cache
+from hasten.methods.calibrate import Calibrate
 from hasten.models.mixture import mixture_model
 from hasten.solvers import GRIDS, stock_plan
 from hasten.tuning.family import LEADS, family, power_grid
 from hasten.tuning.moves import around, held, shaken
 from hasten.tuning.refine import distinct, legal
-from hasten.tuning.space import Candidate, Scored, front, tactics
+from hasten.tuning.space import Candidate, Scored, finishing, front, tactics
 from hasten.tuning.speeds import Speeds, measure_speeds
 from hasten.tuning.stock import candidates
 
@@ -27,6 +29,13 @@ CACHE = Cache(depth=0.6)
 def scored(seconds: float, error: float) -> Scored:
     candidate = Candidate.stock("ddim", "karras", 4)
     return Scored(candidate, stock_plan(EDM(), "ddim", "karras", 4), seconds, error, 1)
+
+
+def test_what_any_recipe_may_have_done_to_its_output() -> None:
+    assert finishing(shower_model()) == finishing(mixture_model()) == ()
+    known = told(shower_model())
+    assert finishing(known) == (Calibrate(),)
+    assert all(isinstance(each, Cache) for each in tactics(known))
 
 
 def test_a_candidate_survives_the_journal() -> None:

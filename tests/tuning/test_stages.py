@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from calo import shower_model
+from hasten.core.identity import model_fingerprint
 from hasten.core.model import Model
 from hasten.errors import BudgetError, ModelError
 from hasten.loading import load
 from hasten.models.mixture import mixture_model
-from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.settings import Settings
 from hasten.tuning.stages import comfort, planned_samples, samples_needed
 from hasten.tuning.standard import ENOUGH, find_judge, settle

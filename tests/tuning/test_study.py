@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import subprocess
@@ -10,7 +9,6 @@ import sys
 import time
 from functools import cache
 from pathlib import Path
-from typing import final
 
 import numpy as np
 import pytest
@@ -18,8 +16,6 @@ import torch
 from small import SETTINGS, model, real, study
 
 import hasten
-from hasten.core.model import Codec, Identity
-from hasten.core.plan import Plan
 from hasten.errors import BudgetError, MethodError, PlanError, RunError
 from hasten.models.mixture import MixtureNet
 from hasten.report import read, render
@@ -178,29 +174,3 @@ def test_recipes_are_given_at_the_beginning(outcome: Outcome) -> None:
     late = hasten.Recipe(hasten.PlanSpec("ddim", "uniform", 8))
     with pytest.raises(RunError, match="at its beginning"):
         hasten.tune(model(), recipes=[late], resume=outcome.folder)
-
-
-@final
-@dataclasses.dataclass(frozen=True)
-class Fitted(Codec):
-    """Decodes samples of one plan in a way of its own."""
-
-    plan: str
-
-    def decode(self, x: torch.Tensor, cond: torch.Tensor | None) -> torch.Tensor:
-        return x
-
-    def suited(self, plan: Plan) -> Codec:
-        return Identity() if plan.fingerprint() == self.plan else self
-
-
-def test_what_was_fitted_to_one_plan_alone_is_said(outcome: Outcome, tmp_path: Path) -> None:
-    best = hasten.Recipe.loads((outcome.folder / "best.toml").read_text())
-    plan = best.resolve(model().process)
-    which = model().replace(codec=Fitted(plan.fingerprint()))
-    found = study(tmp_path / "run", which=which, trials=0, recipes=[best])
-    assert found.facts["best"]["fingerprint"] == best.fingerprint()
-    said = "by a fit to their plan alone"
-    assert any(said in warning for warning in found.facts["warnings"])
-    assert said in render(read(found.folder))
-    assert not any(said in warning for warning in outcome.facts["warnings"])

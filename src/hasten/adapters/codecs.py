@@ -19,7 +19,7 @@ from hasten.data.geometry import GEOMETRIES, Geometry
 from hasten.data.showers.binning import geometry_from_text, geometry_text
 from hasten.errors import ModelError, PlanError
 from hasten.files import atomic_write_bytes
-from hasten.models.calibration import Calibration
+from hasten.models.calibration import Calibration, Spread
 from hasten.models.scale import Logit, Scale
 from hasten.solvers import stock_plan
 
@@ -27,8 +27,8 @@ TABLES, PLAN = "codec.safetensors", "plan.toml"
 _SCALES: dict[str, type[Scale | Logit]] = {"gap": Scale, "logit": Logit}
 LAYERS = "layers"
 """Folder of the layer model beside a shower model's card."""
-CALIBRATION = "calibration"
-"""Key of the maps among the tables; those for one plan have its fingerprint after a stroke."""
+CALIBRATION, TRUE = "calibration", "true"
+"""Keys among the tables of the maps, and of how true showers are spread."""
 
 Load = Callable[[Path], Model]
 
@@ -104,15 +104,16 @@ def _layer_energies(table: Mapping[str, Any], folder: Path, _: Load) -> Codec:
 def _showers(table: Mapping[str, Any], folder: Path, load: Load) -> Codec:
     facts = dict(table)
     geometry, layers = _geometry(facts.pop("geometry"), folder), load(folder / facts.pop("layers"))
-    scale, common, tailored = Scale(**facts.pop("scale")), facts.pop("calibration", None), {}
-    tables = read_tensors(folder / TABLES)[0] if common else {}
-    for plan, found in facts.pop("tailored", {}).items():
-        tailored[plan] = Calibration(**found, table=tables[f"{CALIBRATION}/{plan}"])
-    calibration = Calibration(**common, table=tables[CALIBRATION]) if common else None
-    own = own_plan(layers)
-    return Showers(
-        geometry, layers, own, scale, **facts, calibration=calibration, tailored=tailored
-    )
+    scale, maps, true = (facts.pop(key, None) for key in ("scale", CALIBRATION, TRUE))
+    more: dict[str, Any] = {}
+    if maps or true:
+        tables = read_tensors(folder / TABLES)[0]
+        if maps:
+            more[CALIBRATION] = Calibration(**maps, table=tables[CALIBRATION])
+        if true:
+            above, units = (tables[f"{TRUE}/{part}"] for part in ("above", "units"))
+            more[TRUE] = Spread(**true, above=above, units=units)
+    return Showers(geometry, layers, own_plan(layers), Scale(**scale), **facts, **more)
 
 
 def _cells(table: Mapping[str, Any], folder: Path, _: Load) -> Codec:
@@ -154,19 +155,15 @@ def _write_showers(codec: Showers, folder: Path) -> dict[str, Any]:
         "spread": codec.spread,
         "scale": dataclasses.asdict(codec.scale),
     }
-    if codec.calibration is not None:
-        facts["calibration"] = {"high": codec.calibration.high}
-        tables = {CALIBRATION: codec.calibration.table.contiguous()}
-        for plan, own in codec.tailored.items():
-            facts.setdefault("tailored", {})[plan] = {"high": own.high, "plan": own.plan}
-            tables[f"{CALIBRATION}/{plan}"] = own.table.contiguous()
+    tables = {}
+    if (maps := codec.calibration) is not None:
+        facts[CALIBRATION] = {"high": maps.high, "gap": maps.gap}
+        tables[CALIBRATION] = maps.table.contiguous()
+    if (true := codec.true) is not None:
+        facts[TRUE] = {"high": true.high, "gap": true.gap}
+        tables |= {f"{TRUE}/above": true.above.contiguous(), f"{TRUE}/units": true.units}
+    if tables:
         atomic_write_bytes(folder / TABLES, save(tables))
-    elif codec.tailored:
-        raise ModelError(
-            "calibrations for certain plans would be lost: they stand beside one for all",
-            where=str(folder),
-            hint="give the codec a calibration too",
-        )
     return facts
 
 

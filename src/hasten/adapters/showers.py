@@ -11,10 +11,8 @@ then the same number at every energy.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import final
 
 import torch
@@ -24,7 +22,7 @@ from hasten.core.fingerprint import fingerprint
 from hasten.core.model import Codec, Energies, Model
 from hasten.core.plan import Plan
 from hasten.data.geometry import Geometry
-from hasten.models.calibration import Calibration
+from hasten.models.calibration import Calibration, Spread
 from hasten.models.scale import Scale, conserve, nudge
 from hasten.solvers.loop import sample
 
@@ -137,8 +135,8 @@ class Showers(Codec):
         centre: Taken from the cells' numbers.
         spread: And what they are then divided by.
         calibration: Puts the spread of the cells' numbers right, or None.
-        tailored: Calibrations for samples of certain plans, by the plans' fingerprints; theirs is
-            taken in place of the one for all.
+        true: How the numbers of true showers' cells are spread, or None: what other calibrations
+            are fitted to.
     """
 
     geometry: Geometry
@@ -148,15 +146,7 @@ class Showers(Codec):
     centre: float
     spread: float
     calibration: Calibration | None = None
-    tailored: Mapping[str, Calibration] = field(default_factory=dict)
-
-    def suited(self, plan: Plan) -> Showers:
-        """With the calibration for just this plan in place of the one for all, if there is one."""
-        own = self.tailored.get(_known_by(plan)) if self.tailored else None
-        return self if own is None else dataclasses.replace(self, calibration=own, tailored={})
-
-    def ready_for(self) -> Mapping[str, str]:
-        return {plan: own.plan or "a plan" for plan, own in self.tailored.items()}
+    true: Spread | None = None
 
     def numbers(self, cells: Tensor) -> Tensor:
         """Numbers [n, *shape] of cells [n, cells], MeV."""
@@ -211,9 +201,8 @@ class Showers(Codec):
     def __repr__(self) -> str:
         """Facts that change a sample, beside those of the layer model."""
         facts = (self.geometry, self.plan.fingerprint(), self.scale, self.centre, self.spread)
-        more = "" if self.calibration is None else repr(self.calibration)
-        more += "".join(f" {name}: {own!r}" for name, own in sorted(self.tailored.items()))
-        return f"Showers{facts}{more}"
+        more = [repr(each) for each in (self.calibration, self.true) if each is not None]
+        return f"Showers{facts}{' '.join(more)}"
 
     @property
     def energies(self) -> Energies:
@@ -221,11 +210,6 @@ class Showers(Codec):
         if not isinstance(codec, LayerEnergies):
             raise TypeError("the layer model must decode to layer energies")
         return codec.energies
-
-
-@functools.lru_cache(maxsize=32)
-def _known_by(plan: Plan) -> str:
-    return plan.fingerprint()
 
 
 def aside(seeds: Sequence[int]) -> list[int]:

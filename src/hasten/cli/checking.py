@@ -48,7 +48,6 @@ def check(
         "order": [method.name for method in read.ordered],
         "nfe": plan.nfe if plan else None,
         "full_evaluations": sum(entry.full for entry in plan.reuse) if plan else None,
-        "own_decoding": plan is not None and net.codec.suited(plan) is not net.codec,
         "obstacles": [
             {"what": found.what, "where": found.where, "hint": found.hint} for found in obstacles
         ],
@@ -71,8 +70,6 @@ def _print_check(facts: dict[str, Any]) -> None:
     }
     if nfe is not None:
         lines["evaluations"] = str(nfe) + (f", {nfe - full} of them partial" if full < nfe else "")
-    if facts["own_decoding"]:
-        lines["decoded"] = "by a calibration for this plan alone"
     lines["obstacles"] = str(len(facts["obstacles"]) or "none")
     talk.emit_facts(lines)
     if facts["obstacles"]:
@@ -157,9 +154,6 @@ def _asked(facts: dict[str, Any]) -> dict[str, str]:
         lines["beside it"] = (
             f"{inner['name']}, {inner['parameters']:,} parameters, {inner['sampler']}"
         )
-    if ready := facts["own_decoding"]:
-        plans = "; ".join(f"{label} ({plan})" for plan, label in ready.items())
-        lines["own decoding"] = f"for samples of {plans}"
     return lines
 
 
@@ -191,7 +185,6 @@ def _facts(net: Model) -> dict[str, Any]:
         "classes": net.classes.count if net.classes else None,
         "energies": dataclasses.asdict(net.energies) if net.energies else None,
         "beside": [_beside(inner) for inner in net.codec.models()],
-        "own_decoding": dict(net.codec.ready_for()),
         "baseline": baseline(net).label,
         "parameters": sum(p.numel() for p in net.net.parameters()),
         "macs": {

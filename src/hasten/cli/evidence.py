@@ -83,7 +83,8 @@ class Evidence:
         from hasten.applying import apply
 
         parts = []
-        with apply(self.net, recipe, guidance=self.guidance) as sampler:
+        preparing = talk.part(self.advance, f"{text}, preparing")
+        with apply(self.net, recipe, guidance=self.guidance, progress=preparing) as sampler:
             for first in range(0, len(seeds), _PASS):
                 self.advance(first, len(seeds), text)
                 some = seeds[first : first + _PASS]

@@ -1,6 +1,7 @@
 """``hasten plan``: what a plan does row by row, what differs between two, a picture of several.
 
-`hasten.cli.finding` has the command that searches one, `hasten.cli.adapting` that of error control.
+`hasten.cli.finding` has the command that searches one, `hasten.cli.aiming` that which moves one to
+the data, `hasten.cli.adapting` that of error control.
 
 A PLAN is a recipe file, the name of a recipe that comes with the model, or ``solver:grid:steps``.
 """
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from hasten.cli import adapting, choices, finding, subjects, talk
+from hasten.cli import adapting, aiming, choices, finding, subjects, talk
 from hasten.errors import PlanError, RecipeError
 from hasten.files import atomic_write_bytes, check_writable
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Find, read, compare and draw sampling plans.")
 app.command()(finding.find)
+app.command()(aiming.aim)
 app.command()(adapting.adaptive)
 
 _FORMS = (".png", ".svg", ".pdf")

@@ -105,9 +105,12 @@ def sample(
         subjects.guided(chosen, net, guidance)
     size = batch or count
     parts = []
-    with apply(net, chosen, guidance=guidance) as fast, talk.progress("sampling") as advance:
+    with (
+        talk.progress("sampling") as advance,
+        apply(net, chosen, guidance=guidance, progress=talk.part(advance, "preparing")) as fast,
+    ):
         for start in range(0, count, size):
-            advance(start, count)
+            advance(start, count, "sampling")
             piece = seeds[start : start + size]
             given = None if wanted is None else wanted[start : start + size].to(net.device)
             parts.append(fast.sample(piece, given).float().cpu())

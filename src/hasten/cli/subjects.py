@@ -12,6 +12,7 @@ from hasten.errors import BudgetError, DataError, ModelError, RecipeError
 if TYPE_CHECKING:
     import torch
 
+    from hasten.core.method import Method
     from hasten.core.model import Model
     from hasten.recipe import Recipe
     from hasten.spec import PlanSpec
@@ -95,21 +96,40 @@ def open_recipe(text: str | None, model: Model, name: str) -> Recipe:
 
     if text is None:
         return baseline(model)
-    return standalone(text) or read_recipe(_shipped(text, name), Recipe)
+    if found := standalone(text):
+        return found
+    plan, methods = _parted(text)
+    return read_recipe(_shipped(plan, name), Recipe).also(methods)
 
 
 def standalone(text: str) -> Recipe | None:
     """A recipe file, or a stock plan ``solver:grid:steps``; None if the text is neither.
 
+    Methods as they are unless told may follow: ``heun:karras:18+calibrate``, ``mine.toml+cache``.
+
     Raises:
-        RecipeError: If the file is not readable, or there is no such solver, grid or number.
+        RecipeError: If the file is not readable, or there is no such solver, grid, number or
+            method.
     """
     from hasten.recipe import Recipe
 
-    path = Path(text).expanduser()
-    if path.is_file():
-        return read_recipe(path, Recipe)
-    return Recipe(_stock(text)) if text.count(":") == 2 else None
+    if Path(text).expanduser().is_file():
+        return read_recipe(Path(text).expanduser(), Recipe)
+    plan, methods = _parted(text)
+    if Path(plan).expanduser().is_file():
+        return read_recipe(Path(plan).expanduser(), Recipe).also(methods)
+    return Recipe(_stock(plan), methods) if plan.count(":") == 2 else None
+
+
+def _parted(text: str) -> tuple[str, tuple[Method, ...]]:
+    """What comes before the methods of ``plan+method+method``, and these."""
+    from hasten.methods import METHODS
+    from hasten.tables import known
+
+    plan, *names = text.split("+")
+    for name in names:
+        known("method", name, METHODS, text)
+    return plan, tuple(METHODS[name]() for name in names)
 
 
 def _stock(text: str) -> PlanSpec:
@@ -153,7 +173,7 @@ def _shipped(text: str, model_name: str) -> Path:
         "there is no such recipe",
         where=text,
         hint=f"{guess}{known}; published plans: {', '.join(published)}; "
-        "a stock plan is solver:grid:steps",
+        "a stock plan is solver:grid:steps; methods follow a plus: fast+calibrate",
     )
 
 

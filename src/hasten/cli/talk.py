@@ -16,7 +16,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -230,6 +230,11 @@ def progress(text: str) -> Iterator[Advance]:
             bar.update(task, completed=done, total=total, detail=detail)
 
         yield advance
+
+
+def part(advance: Advance, text: str) -> Callable[[int, int], None]:
+    """One piece of the work, for what knows nothing but how much of how much is done."""
+    return lambda done, total: advance(done, total, text)
 
 
 @contextmanager

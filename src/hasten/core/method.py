@@ -18,7 +18,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, cast, final
 
@@ -27,6 +27,7 @@ from torch import Tensor
 
 from hasten.core.edit import Edit
 from hasten.core.model import Model
+from hasten.core.plan import Plan
 from hasten.errors import MethodError
 
 
@@ -40,6 +41,7 @@ class Stage(enum.IntEnum):
     TOKENS = 4
     CACHE = 5
     COMPILE = 6
+    DECODE = 7
 
 
 class Aspect(enum.Flag):
@@ -53,13 +55,14 @@ class Aspect(enum.Flag):
     VALUES = enum.auto()  # the numbers in them
     NUMERICS = enum.auto()  # how numbers are stored and multiplied
     KERNELS = enum.auto()  # the code that runs
+    OUTPUT = enum.auto()  # what the codec makes of x0
 
 
 class Data(enum.Enum):
     """What a method wants to look at before it can work."""
 
     NONE = "none"
-    ROLLOUTS = "rollouts"  # trajectories of the model itself
+    ROLLOUTS = "rollouts"  # samples of the model itself
     SAMPLES = "samples"  # real data
 
 
@@ -107,6 +110,26 @@ class Artifact:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What there is to prepare a method with.
+
+    Attributes:
+        model: After all methods of earlier stages.
+        plan: The rows it will be sampled with.
+        data: What the user gave to calibrate on.
+        rng: For whatever is random.
+        progress: Told how much of how much is done.
+    """
+
+    model: Model
+    plan: Plan
+    data: Iterable[Tensor] = ()
+    rng: torch.Generator = field(default_factory=torch.Generator)
+    progress: Callable[[int, int], None] = lambda _done, _total: None
 
 
 @final
@@ -223,7 +246,7 @@ class Transform(Method):
     """A method that makes another model."""
 
     @abc.abstractmethod
-    def prepare(self, model: Model, data: Iterable[Tensor], rng: torch.Generator) -> Artifact:
+    def prepare(self, given: Given) -> Artifact:
         """Calibrate or train; all that is random or depends on timing ends up in the artifact."""
 
     @abc.abstractmethod

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from hasten.core.clock import Clock
-from hasten.core.plan import Plan
 from hasten.core.process import Prediction, Process, as_tensor
 from hasten.errors import ModelError, OutputError
 
@@ -61,14 +60,6 @@ class Codec(abc.ABC):
     @abc.abstractmethod
     def decode(self, x: Tensor, cond: Tensor | None) -> Tensor:
         """Samples for people from x0 [B, ...] and what `encode` gave; once a run."""
-
-    def suited(self, plan: Plan) -> Codec:  # noqa: ARG002
-        """The codec for samples of a plan: itself, unless it was made ready for that very one."""
-        return self
-
-    def ready_for(self) -> Mapping[str, str]:
-        """Labels of the plans it was made ready for, by the plans' fingerprints."""
-        return {}
 
     def models(self) -> Sequence[Model]:
         """Models that it asks on the way."""

@@ -15,6 +15,7 @@ model, and must give the same answer.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import shutil
 import tempfile
@@ -31,12 +32,13 @@ from torch import Tensor, nn
 from hasten.adapters.card import FACTORIES
 from hasten.adapters.diffusers.load import Latent, is_net
 from hasten.adapters.diffusers.save import save_folder
-from hasten.core.method import Tactic, Transform, refuse
+from hasten.core.method import Given, Tactic, refuse
 from hasten.core.model import Call, Identity, Model, Pixels
 from hasten.core.plan import Plan, to_dict
 from hasten.errors import MethodError, ModelError, OutputError, RunError
 from hasten.files import refusal
 from hasten.integrate import parts, player
+from hasten.preparing import transformed
 from hasten.recipe import Recipe
 from hasten.solvers.noise import depth_for
 from hasten.solvers.program import compile_plan
@@ -124,18 +126,16 @@ def resolved(model: Model, recipe: Recipe | Plan) -> tuple[Model, Plan, tuple[st
     if isinstance(recipe, Plan):
         return model, recipe, _reuse_note(recipe)
     refuse(model.name, recipe.obstacles(model))
-    rng = torch.Generator().manual_seed(0)
     for method in recipe.ordered:
-        if isinstance(method, Transform):
-            model = method.apply(model, method.prepare(model, (), rng))
-        elif not (isinstance(method, Tactic) and method.reuses):
+        if isinstance(method, Tactic) and not method.reuses:
             raise MethodError(
                 f"{method.name} changes the net while it runs and cannot leave hasten",
                 where=model.name,
                 hint="export a recipe without it",
             )
     plan = recipe.resolve(model.process)
-    return model, plan, _reuse_note(plan)
+    given = Given(model, plan, rng=torch.Generator().manual_seed(0))
+    return transformed(given, itertools.chain(*recipe.transforms)), plan, _reuse_note(plan)
 
 
 def _reuse_note(plan: Plan) -> tuple[str, ...]:

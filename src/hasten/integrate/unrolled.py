@@ -208,7 +208,7 @@ class Unrolled(nn.Module):
         """Decoded samples under energies in MeV, labels or nothing."""
         encoded = self._encode(told, parts)
         own = self._stages[-1]
-        codec = self._model.codec.suited(own.plan)
+        codec = self._model.codec
         heard = _nearby(encoded) if isinstance(codec, (Showers, LayerEnergies)) else encoded
         x0 = played(own, self._asks[own.name], parts[own.name], heard)
         return codec.decode(x0, encoded)

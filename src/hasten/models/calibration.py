@@ -7,11 +7,17 @@ and Q the quantiles of true showers. It moves cells that are a little too weak u
 and leaves their order, so what goes together in a shower still does.
 
 There is a map for every ring and for some energies, as spreads differ between them; for energies in
-between the maps are mixed.
+between the maps are mixed. No reading is whatever comes below the gap, and the maps go on there
+with a slope of one: mixed maps then turn into readings at a mixture of the places where they do.
+
+How many cells there are depends on the energy far more than on the sampler. So the showers of a
+model must have the energies of the true ones, not only others of the same law: of a thousand drawn
+energies the mean is off by a per cent, and so would be the hits.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,12 +33,78 @@ from hasten.errors import BudgetError
 
 LEVELS, ENERGIES = 256, 4
 """Numbers and energies at which the maps are fixed."""
+POINTS, RANKS = 2048, 1024
+"""Numbers at which a spread is known, and how many energies stand for those of its showers."""
 REACH = 0.75
 """Showers so near, in distances of two energies, are taken for one of them."""
 LEAST = 100
 """Showers that every one of the energies must have on either side."""
 SURE = 50
 """Numbers of a model that must lie above a level for the map there to be believed."""
+
+Floats = NDArray[np.float64]
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Spread:
+    """How the numbers of cells of true showers are spread.
+
+    Attributes:
+        high: The greatest number.
+        gap: The least number of a reading; no reading is 0.
+        above: Share of the numbers above each of some from 0 to the greatest, evenly
+            [energies, rings, points].
+        units: Unit energies of the showers at even ranks, ascending [ranks].
+    """
+
+    high: float
+    gap: float
+    above: Tensor
+    units: Tensor
+
+    @classmethod
+    def of(cls, numbers: Tensor, unit: Tensor, gap: float) -> Self:
+        """From true showers.
+
+        Args:
+            numbers: Of their cells [n, layers, sectors, rings].
+            unit: Their unit energies [n].
+            gap: The least number of a reading.
+
+        Raises:
+            BudgetError: If an energy has fewer than 100 showers.
+        """
+        check_enough(unit)
+        high = float(numbers.max())
+        points = torch.linspace(0, high, POINTS).to(numbers)
+        rows = []
+        for near in _near(unit):
+            rings = (numbers[near][..., ring].flatten() for ring in range(numbers.shape[-1]))
+            rows.append(torch.stack([_above(points, ring) for ring in rings]))
+        order = unit.double().sort().values
+        return cls(high, gap, torch.stack(rows).float(), _ranked(order, RANKS).float())
+
+    def unit(self, count: int) -> Tensor:
+        """So many unit energies that are spread as those of the showers, ascending [count]."""
+        return _ranked(self.units, count)
+
+    def quantiles(self, energy: int, ring: int, ranks: Floats) -> tuple[Floats, float]:
+        """The numbers at some ranks; and the share without a reading, below which they are 0."""
+        points = np.linspace(0, self.high, POINTS)
+        below = 1 - self.above[energy, ring].double().numpy()
+        dark = float(np.interp(self.gap / 2, points, below))
+        found = np.maximum(np.interp(ranks, below, points), self.gap)
+        return np.where(ranks > dark, found, 0.0), dark
+
+    def __repr__(self) -> str:
+        """By its contents: fingerprints of models are made of it."""
+        return f"Spread({self._mark})"
+
+    @functools.cached_property
+    def _mark(self) -> str:
+        parts = (self.above.flatten().tolist(), self.units.tolist())
+        return fingerprint([self.high, self.gap, *parts])
 
 
 @final
@@ -44,13 +116,12 @@ class Calibration:
         high: Number at the last level; the first is at 0. Above, the last shift is kept.
         table: What the levels become [energies, rings, levels]; energies evenly from the least of
             the training to the greatest in the logarithm.
-        plan: Label of the plan whose samples it is for; empty if it is for all. Says nothing that
-            the maps do not.
+        gap: What comes below is no reading.
     """
 
     high: float
     table: Tensor
-    plan: str = ""
+    gap: float = 0.0
 
     def __call__(self, numbers: Tensor, unit: Tensor) -> Tensor:
         """Numbers [B, layers, sectors, rings] put right, for unit energies [B]."""
@@ -67,39 +138,36 @@ class Calibration:
             for shift in (0, rings * levels)
         )
         found = torch.lerp(lower, upper, (place - knot).expand_as(lower))
-        return found + (numbers - self.high).clamp(min=0)
+        found = found + (numbers - self.high).clamp(min=0)
+        return torch.where(found < self.gap, torch.zeros_like(found), found)
 
     def __repr__(self) -> str:
         """By its contents: fingerprints of models are made of it."""
-        return f"Calibration({fingerprint([self.high, self.table.flatten().tolist()])})"
+        facts = [self.high, self.gap, self.table.flatten().tolist()]
+        return f"Calibration({fingerprint(facts)})"
 
     @classmethod
-    def fit(cls, made: Tensor, made_unit: Tensor, true: Tensor, true_unit: Tensor) -> Self:
+    def fit(cls, made: Tensor, unit: Tensor, true: Spread) -> Self:
         """The maps from the numbers of a model to those of true showers.
 
         Args:
-            made: Of a model, sampled as exactly as may be [n, layers, sectors, rings].
-            made_unit: Their unit energies [n], of the same law as the true ones'.
-            true: Of true showers [m, layers, sectors, rings].
-            true_unit: Their unit energies [m].
+            made: Of a model [n, layers, sectors, rings].
+            unit: Their unit energies [n], those of the true showers: `Spread.unit`.
+            true: How the numbers of true showers are spread.
 
         Raises:
-            BudgetError: If an energy has fewer than 100 showers on either side.
+            BudgetError: If an energy has fewer than 100 showers.
         """
-        for unit in (made_unit, true_unit):
-            check_enough(unit)
-        high = float(true.max())
-        levels = np.linspace(0, high, LEVELS)
-        rows = []
-        for near in zip(_near(made_unit), _near(true_unit), strict=True):
-            sides = [part[some] for part, some in zip((made, true), near, strict=True)]
-            rows.append(
-                [
-                    _mapped(levels, *(side[..., ring].flatten().double().numpy() for side in sides))
-                    for ring in range(made.shape[-1])
-                ]
-            )
-        return cls(high, torch.from_numpy(np.array(rows)).float())
+        check_enough(unit)
+        levels = np.linspace(0, true.high, LEVELS)
+        rows = [
+            [
+                _mapped(levels, made[near][..., ring].flatten().double().numpy(), true, (at, ring))
+                for ring in range(made.shape[-1])
+            ]
+            for at, near in enumerate(_near(unit))
+        ]
+        return cls(true.high, torch.from_numpy(np.array(rows)).float(), true.gap)
 
 
 def check_enough(unit: Tensor) -> None:
@@ -130,16 +198,30 @@ def _near(unit: Tensor) -> Iterator[Tensor]:
     return ((unit - knot).abs() <= REACH * distance for knot in torch.linspace(-1, 1, ENERGIES))
 
 
-def _mapped(
-    levels: NDArray[np.float64], made: NDArray[np.float64], true: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """What levels become: the quantiles of the true numbers at their ranks among the made ones."""
+def _ranked(ordered: Tensor, count: int) -> Tensor:
+    """So many numbers at even ranks of ascending ones [n]."""
+    at = (torch.arange(count, dtype=torch.float64) + 0.5) / count * len(ordered) - 0.5
+    below = at.floor().clamp(0, len(ordered) - 2).long()
+    share = (at - below).clamp(0, 1).to(ordered)
+    return torch.lerp(ordered[below], ordered[below + 1], share)
+
+
+def _above(points: Tensor, numbers: Tensor) -> Tensor:
+    """Share of numbers [n] above each of some points, ascending."""
+    ordered = numbers.sort().values
+    return 1 - torch.searchsorted(ordered, points, right=True).double() / len(ordered)
+
+
+def _mapped(levels: Floats, made: Floats, true: Spread, which: tuple[int, int]) -> Floats:
+    """What levels become: the true numbers at their ranks among the made ones."""
     ordered = np.sort(made)
     ranks = np.searchsorted(ordered, levels, side="right") / len(ordered)
-    found = np.quantile(true, ranks, method="lower")  # what lies between is no reading
+    found, dark = true.quantiles(*which, ranks)
     known = len(ordered) * (1 - ranks) >= SURE
     if not known.any():
         return levels
     last = int(np.flatnonzero(known)[-1])
     found[last + 1 :] = levels[last + 1 :] + found[last] - levels[last]
+    first = ordered[min(math.ceil(dark * len(ordered)), len(ordered) - 1)]  # becomes a reading
+    found = np.where(levels < first, true.gap + levels - first, found)
     return np.maximum.accumulate(found)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from hasten.core.method import Stage
+from hasten.methods import METHODS
 from hasten.report.story import Story
 from hasten.report.values import Arm, Interval
 
@@ -156,7 +158,10 @@ def sampler(arm: Arm) -> str:
 
 
 def _methods(arm: Arm) -> list[Any]:
-    return list(arm.recipe.get("methods") or arm.recipe.get("method") or ())
+    """Its methods, but for what is done to the output of every arm alike."""
+    tables = arm.recipe.get("method") or ()
+    kinds = ((table, METHODS.get(table["method"])) for table in tables)
+    return [table for table, kind in kinds if kind is None or kind.stage is not Stage.DECODE]
 
 
 def headline(story: Story) -> tuple[str, str]:

@@ -61,7 +61,7 @@ def sample(
         with torch.inference_mode():
             encoded = model.encode(part, seeds[chosen])
             x0 = _play(model, plan, seeds[chosen], encoded, guidance)
-            parts.append(model.codec.suited(plan).decode(x0, encoded))
+            parts.append(model.codec.decode(x0, encoded))
     return torch.cat(parts)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from hasten.applying import apply
+from hasten.core.method import Stage
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.errors import OutputError, PlanError
@@ -135,12 +136,21 @@ class Bench:
                     self.model.process,
                     rounds=rounds,
                 )
-                end = self._play(model, learned, self.train, fitted=False).end
         except (OutputError, PlanError):
             return self._hopeless(candidate, trial)
-        learned = dataclasses.replace(learned, label=candidate.label)
-        seconds = self.speeds.of(learned, candidate.tactic)
-        return Scored(candidate, learned, seconds, mean_error(end, self.train.end), trial)
+        return self.placed(candidate, learned, trial)
+
+    def placed(self, candidate: Candidate, plan: Plan, trial: int) -> Scored:
+        """A candidate with a plan of its own that was found elsewhere, scored as it is."""
+        candidate = dataclasses.replace(candidate, fitted=True)
+        try:
+            with self._attached(candidate.recipe) as model:
+                end = self._play(model, plan, self.train, fitted=False).end
+        except (OutputError, PlanError):
+            return self._hopeless(candidate, trial)
+        plan = dataclasses.replace(plan, label=candidate.label)
+        seconds = self.speeds.of(plan, candidate.tactic)
+        return Scored(candidate, plan, seconds, mean_error(end, self.train.end), trial)
 
     def recipe_error(self, recipe: Recipe) -> float | None:
         """Error of a finished recipe, validation seeds; None where noise is drawn on the way."""
@@ -198,9 +208,12 @@ class Bench:
 
     @contextmanager
     def _attached(self, recipe: Recipe) -> Iterator[Model]:
-        if not recipe.methods:
+        # what is done to the output does not change where a sample ends
+        methods = tuple(each for each in recipe.methods if each.stage is not Stage.DECODE)
+        if not methods:
             yield self.model
             return
+        recipe = dataclasses.replace(recipe, methods=methods)
         with apply(self.model, recipe, guidance=self.guidance) as applied:
             yield applied.model
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hasten.core.fingerprint import fingerprint
+from hasten.core.identity import model_fingerprint
 from hasten.core.model import Model
 from hasten.errors import BudgetError, OutputError, RunError
 from hasten.recipe import Recipe
@@ -24,7 +25,6 @@ from hasten.tables import known
 from hasten.tuning import stock
 from hasten.tuning.bench import HOPELESS, Bench
 from hasten.tuning.journal import Journal
-from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.seeds import Conditions, drawn_conditions, stream, trial_seed
 from hasten.tuning.space import Candidate, Scored, tactics
 from hasten.tuning.speeds import Speeds, measure_speeds

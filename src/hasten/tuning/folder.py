@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hasten.core.identity import model_fingerprint
 from hasten.core.model import Model
 from hasten.errors import RunError
 from hasten.files import atomic, atomic_write_text
 from hasten.measure.result import context
-from hasten.tuning.judging import model_fingerprint
 from hasten.tuning.outcome import RESULT
 from hasten.tuning.settings import Settings
 

@@ -2,7 +2,8 @@
 
 rivals    the fewest evaluations with which any stock sampler is comfortably within
 given     recipes that the user has and wants to be tried
-ascend    own plans, from half as many evaluations: fewer as long as one is good, else more
+ascend    own plans, from half as many evaluations: fewer as long as one is good, else more;
+          where none is good but one is near, it is aimed at the data
 faster    held rows, for what takes less time than the fastest so far
 """
 
@@ -100,7 +101,7 @@ class Hunt:
         faster one that is near enough.
         """
         best = [kept for each in self.search.given() for kept in self.contest.hold([each])]
-        return [each for each in self.search.keep(best) if self.contest.good(each)]
+        return self._kept(best)
 
     def _nearest(self, tried: list[Scored]) -> list[Scored]:
         known = [s for s in tried if self.contest.known(s)]
@@ -122,10 +123,14 @@ class Hunt:
     def _level(self, steps: int) -> list[Scored]:
         """The good ones of the best own plans with so many steps."""
         proposed = self.search.family(steps) + self.search.fitted(steps)
-        return self._good(self.contest.hold(proposed), ATTEMPTS)
+        best = self._surveyed(self.contest.hold(proposed), ATTEMPTS)
+        if best and not self.contest.good(best[0]) and self.contest.ratio(best[0]) < LOST:
+            aimed = self.search.aimed(best[0], self.contest.session)
+            best = self.contest.hold([*best, *aimed])
+        return self._kept(best)
 
-    def _good(self, best: list[Scored], attempts: int) -> list[Scored]:
-        """The good ones of the best, and of what lies around them; again if that was near."""
+    def _surveyed(self, best: list[Scored], attempts: int) -> list[Scored]:
+        """The best, and of what lies around them; again if that was near."""
         for attempt in range(attempts):
             if not best or self.contest.ratio(best[0]) >= LOST:
                 break
@@ -134,9 +139,13 @@ class Hunt:
             ):
                 break
             best = self.contest.hold([*best, *self.search.around(best)])
+        return best
+
+    def _kept(self, best: list[Scored]) -> list[Scored]:
+        """The good ones of the best."""
         return [s for s in self.search.keep(best) if self.contest.good(s)]
 
     def _faster(self, base: Scored, fastest: float) -> list[Scored]:
         """Good plans like one, but with rows held, that take less than a time."""
         proposed = self.search.held(base, FASTER * fastest)
-        return self._good(self.contest.hold(proposed), 1)
+        return self._kept(self._surveyed(self.contest.hold(proposed), 1))

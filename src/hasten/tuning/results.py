@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, final
 
@@ -222,23 +222,12 @@ class Results:
             "samples": self._samples(shown),
             "errors": self._errors(shown),
             "physics": self._physics(shown),
-            "warnings": [*self.warnings, *self._own_decoding([*shown.values(), self.converged])],
+            "warnings": self.warnings,
         }
         folder.write_json(RESULT, facts)
         return Outcome(folder.path, facts)
 
     # ------------------------------------------------------------------------------ what is told
-
-    def _own_decoding(self, arms: Iterable[Arm]) -> list[str]:
-        """A sentence on the arms whose plans have a decoding of their own, if any has."""
-        codec, process = self.study.model.codec, self.study.model.process
-        recipes = [(arm["label"], Recipe.from_dict(arm["recipe"])) for arm in arms]
-        own = [label for label, each in recipes if codec.suited(each.resolve(process)) is not codec]
-        told = (
-            f"decoded by a fit to their plan alone (hasten calibrate -r): {', '.join(own)}; "
-            "the others might gain from one too"
-        )
-        return [told] if own else []
 
     def _judge(self) -> dict[str, Any]:
         court, settings = self.study.court, self.study.settings

@@ -5,6 +5,7 @@
     fitted    grids and coefficients that come nearest to the teacher's endpoints, and learned ones
     around    grids near those of a candidate
     held      a candidate with rows held
+    aimed     a candidate with its numbers where its samples are distributed most like the data
 
 Everything tried goes through the journal, so the search is a deterministic programme over what is
 written there, and a resumed one proposes the same.
@@ -19,19 +20,24 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
+from torch import Tensor
 
 from hasten.core.method import Tactic
+from hasten.core.plan import Plan
 from hasten.errors import PlanError
 from hasten.solvers import GRIDS
 from hasten.solvers.grids import resample
 from hasten.tuning import moves, stock
+from hasten.tuning.aim import aim
 from hasten.tuning.bench import HOPELESS, Bench
 from hasten.tuning.family import family
 from hasten.tuning.journal import Journal
+from hasten.tuning.learn import Numbers
 from hasten.tuning.newton import Floats
 from hasten.tuning.seeds import trial_seed
 from hasten.tuning.settings import Settings
-from hasten.tuning.space import Candidate, Scored, front
+from hasten.tuning.space import Candidate, Scored, finishing, front
+from hasten.tuning.stages import Judging
 
 SOLVER = "dpmpp_2m"
 """Whose coefficients a fit begins with; it hardly matters which."""
@@ -45,6 +51,8 @@ HALF = 12
 """The worse half of a field is left alone after the first look, but not if so few would stay."""
 MEMBERS, NEAR, HELD, FITTED = 30, 6, 16, 8
 """Plans of a family; grids around a candidate; plans with held rows, and of these with fits."""
+ROUNDS, AIMED = 3, 500
+"""Steps of an aim, and samples that it looks at."""
 SHAKE = 0.25
 """Standard deviation in log sigma of a grid nearby."""
 NUMBERS = 16_000
@@ -86,6 +94,8 @@ class Search:
         self.trials = self.evaluations = 0
         self.stopped_by = "nothing left to try"
         self._warm: Scored | None = None
+        self._finish = finishing(bench.model)
+        self._given = {recipe.fingerprint() for recipe in settings.given}
 
     # ------------------------------------------------------------------------ one piece of work
 
@@ -98,12 +108,24 @@ class Search:
         value = self._journal.remember(key, compute)
         self.evaluations += int(value["evaluations"])
         found = [Scored.from_dict(facts) for facts in value["scored"]]
-        return [each for each in found if each.error < HOPELESS]
+        return [self._finished(each) for each in found if each.error < HOPELESS]
+
+    def _finished(self, scored: Scored) -> Scored:
+        """With what every arm has done to its output; a recipe that was given stays as it is."""
+        candidate = scored.candidate
+        if candidate.kind == "search" and scored.recipe.fingerprint() in self._given:
+            return scored
+        recipe = candidate.recipe.also(self._finish)
+        return dataclasses.replace(scored, candidate=dataclasses.replace(candidate, recipe=recipe))
 
     def _screen(self, key: str, field: Sequence[Candidate]) -> list[Scored]:
-        """The half of the candidates that comes nearest to the teacher on few trajectories."""
+        """The half of the candidates that comes nearest to the teacher on few trajectories.
+
+        The half of that where outputs are finished, for then already the first look is dear.
+        """
         found = self._looked_at(key, field)
-        return sorted(found, key=lambda each: each.error)[: max(HALF, len(found) // 2)]
+        kept = max(HALF, len(found) // 2) // (2 if self._finish else 1)
+        return sorted(found, key=lambda each: each.error)[:kept]
 
     def _looked_at(self, key: str, field: Sequence[Candidate]) -> list[Scored]:
         number = self.trials
@@ -227,6 +249,33 @@ class Search:
         )
         learned = [r for s in fitted[:1] if self.left for r in self._learn(s)]
         return [*learned, *fitted[: HELD // 4], *plain[: HELD // 2]]
+
+    def aimed(self, scored: Scored, session: Judging) -> list[Scored]:
+        """A candidate whose samples come nearer to the data that the search compares with.
+
+        Every time they are asked for counts as a trial, so a small budget has none of this.
+        """
+        try:
+            numbers = len(Numbers(scored.plan, self.bench.model.process).start)
+        except PlanError:
+            return []
+        cost = ROUNDS * (numbers + 2)
+        if not self.left or self.trials + cost > self._settings.trials:
+            return []
+        self.trials += cost
+        number = self.trials
+
+        def features(plan: Plan) -> Tensor:
+            recipe = dataclasses.replace(scored.recipe, plan=plan)
+            return session.reading(recipe, f"aiming {scored.label}", AIMED).features
+
+        def work() -> list[Scored]:
+            process = self.bench.model.process
+            found = aim(features, session.reference.gaussian, scored.plan, process, rounds=ROUNDS)
+            return [self.bench.placed(scored.candidate, found.plan, number)]
+
+        self._say(self.share, f"aiming {scored.label}")
+        return self._remember(f"aimed/{scored.recipe.fingerprint()}", work)
 
     def front(self) -> list[Scored]:
         """The best of everything tried, fastest first."""

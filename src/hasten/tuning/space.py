@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hasten.core.edit import Edit, Wrapped
-from hasten.core.method import Knob, Tactic, knobs
+from hasten.core.method import Knob, Method, Stage, Tactic, knobs
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.core.plan import from_dict as plan_from_dict
@@ -205,6 +205,12 @@ def tactics(model: Model) -> list[Tactic]:
                 continue
             found.setdefault((family(tactic), touched), tactic)
     return list(found.values())
+
+
+def finishing(model: Model) -> tuple[Method, ...]:
+    """What can be done to the output of any recipe for this model; every arm has it."""
+    last = [kind() for kind in METHODS.values() if kind.stage is Stage.DECODE]
+    return tuple(method for method in last if not method.obstacles(model))
 
 
 def family(tactic: Tactic) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from statistics import NormalDist
 from typing import Any, final
 
 from hasten.applying import apply
+from hasten.core.identity import model_fingerprint
 from hasten.core.model import Model
 from hasten.measure.quality import Arm, frechet
 from hasten.measure.reading import Reading
@@ -20,7 +21,7 @@ from hasten.measure.reference import Reference
 from hasten.measure.verdict import better_reference, judge_contrast
 from hasten.recipe import Recipe
 from hasten.tuning.journal import Journal
-from hasten.tuning.judging import BLOCK, Court, model_fingerprint
+from hasten.tuning.judging import BLOCK, Court
 from hasten.tuning.settings import Settings
 
 POWER, SURE = 0.8, 0.9

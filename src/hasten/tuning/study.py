@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hasten.core.identity import model_fingerprint
 from hasten.core.method import Tactic
 from hasten.core.model import Model
 from hasten.errors import RecipeError
@@ -27,10 +28,10 @@ from hasten.tuning.contest import Contest
 from hasten.tuning.folder import TRIALS, Folder
 from hasten.tuning.hunt import Hunt
 from hasten.tuning.journal import Journal
-from hasten.tuning.judging import Court, model_fingerprint
+from hasten.tuning.judging import Court
 from hasten.tuning.search import Search
 from hasten.tuning.seeds import Conditions, drawn_conditions, stream
-from hasten.tuning.space import Scored, tactics
+from hasten.tuning.space import Scored, finishing, tactics
 from hasten.tuning.speeds import Speeds, measure_speeds
 from hasten.tuning.stages import Judging, samples_needed
 from hasten.tuning.standard import Standard, settle
@@ -72,8 +73,9 @@ class Study:
         self.progress = progress
         self.journal = Journal(folder.path / TRIALS)
         self.fingerprint = model_fingerprint(model)
-        self.baseline = baseline(model)
-        self.converged = Recipe(converged_plan(model.process))
+        finish = finishing(model)
+        self.baseline = baseline(model).also(finish)
+        self.converged = Recipe(converged_plan(model.process)).also(finish)
         self.references = {"baseline": self.baseline, "converged": self.converged}
         self.options = [] if self.settings.only == "plan" else tactics(model)
         self.speeds = self._speeds()
