@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import small
 import torch
 from torch import Tensor
 
@@ -13,10 +15,13 @@ from hasten.core.identity import model_fingerprint
 from hasten.core.model import Model
 from hasten.errors import BudgetError, ModelError
 from hasten.loading import load
+from hasten.measure.quality import frechet
+from hasten.measure.reading import Reading
 from hasten.models.mixture import mixture_model
+from hasten.recipe import Recipe
 from hasten.tuning.settings import Settings
-from hasten.tuning.stages import comfort, planned_samples, samples_needed
-from hasten.tuning.standard import ENOUGH, find_judge, settle
+from hasten.tuning.stages import Judging, comfort, planned_samples, samples_needed
+from hasten.tuning.standard import ENOUGH, find_judge, settle, settle_given
 
 
 def verdict(contrast: float | None, se: float | None, n: int = 1000) -> dict[str, Any]:
@@ -155,3 +160,27 @@ def test_the_fingerprint_of_a_model_sees_weights_and_facts() -> None:
     assert len({first, *map(model_fingerprint, (moved, clipped, double))}) == 4
     by_moved, by_clipped = (mixture_model().replace(guide=guide) for guide in (moved, clipped))
     assert len({first, model_fingerprint(by_moved), model_fingerprint(by_clipped)}) == 3
+
+
+def test_what_meets_mean_and_covariance_alone_is_not_sound() -> None:
+    real = small.real()
+    standard = settle_given(mixture_model(), None, real)
+    assert standard is not None
+    others = standard.features.read(real[:1000].double()).features
+    torch.manual_seed(0)
+    half = torch.linalg.cholesky(others.T.cov())
+    normal = others.mean(0) + torch.randn(1000, half.shape[0], dtype=half.dtype) @ half.T
+    assert frechet(normal, standard.scout).distance.corrected < 0.1
+
+    def sound(found: Tensor) -> bool:
+        session = SimpleNamespace(
+            reading=lambda *_: Reading(found),
+            arm=lambda *_: frechet(others, standard.scout),
+            reference=standard.scout,
+            seeds=range(1000),
+            better="converged",
+        )
+        return Judging.sound(session, Recipe(), "")  # type: ignore[arg-type]
+
+    assert sound(standard.features.read(real[1000:2000].double()).features)
+    assert not sound(normal)

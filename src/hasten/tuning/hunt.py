@@ -125,8 +125,11 @@ class Hunt:
         proposed = self.search.family(steps) + self.search.fitted(steps)
         best = self._surveyed(self.contest.hold(proposed), ATTEMPTS)
         if best and not self.contest.good(best[0]) and self.contest.ratio(best[0]) < LOST:
-            aimed = self.search.aimed(best[0], self.contest.session)
-            best = self.contest.hold([*best, *aimed])
+            session = self.contest.session
+            aimed = self.search.aimed(best[0], session)
+            # what was aimed at cannot be all that vouches for it
+            sound = [each for each in aimed if session.sound(each.recipe, each.label)]
+            best = self.contest.hold([*best, *sound])
         return self._kept(best)
 
     def _surveyed(self, best: list[Scored], attempts: int) -> list[Scored]:

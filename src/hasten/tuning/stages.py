@@ -15,7 +15,7 @@ from typing import Any, final
 from hasten.applying import apply
 from hasten.core.identity import model_fingerprint
 from hasten.core.model import Model
-from hasten.measure.quality import Arm, frechet
+from hasten.measure.quality import Arm, density_coverage, frechet
 from hasten.measure.reading import Reading
 from hasten.measure.reference import Reference
 from hasten.measure.verdict import better_reference, judge_contrast
@@ -26,6 +26,8 @@ from hasten.tuning.settings import Settings
 
 POWER, SURE = 0.8, 0.9
 """A candidate is comfortable if a finalist like it would be found within so often; and the aim."""
+SLACK = 0.1
+"""Share of the reference's density and coverage that a plan aimed at other features may lack."""
 SPREAD = 4
 """Finalists are judged on at most so many times the samples of the search, unless told."""
 
@@ -106,6 +108,16 @@ class Judging:
 
         value: dict[str, Any] = self.journal.remember(self.key(recipe, number), compute)
         return value
+
+    def sound(self, recipe: Recipe, label: str) -> bool:
+        """Whether density and coverage, which nothing is aimed at, are about the reference's."""
+        arms = (
+            self.reading(recipe, label).features,
+            self.arm(self.better, len(self.seeds)).features,
+        )
+        found, wanted = (density_coverage(features, self.reference) for features in arms)
+        pairs = zip(found, wanted, strict=True)
+        return all(own.value >= (1 - SLACK) * other.value for own, other in pairs)
 
     def key(self, recipe: Recipe, count: int | None = None) -> str:
         """The verdict's name in the journal."""
