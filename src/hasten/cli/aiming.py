@@ -37,14 +37,8 @@ def aim(
             show_default=False,
         ),
     ] = None,
-    judge: Annotated[
-        str | None,
-        typer.Option(help="Name or folder of a judge; by default the card's.", show_default=False),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(help="Real samples; by default the judge's for searches.", show_default=False),
-    ] = None,
+    judge: choices.Judge = None,
+    reference: choices.Real = None,
     guidance: choices.Guidance = 1.0,
     device: choices.Device = None,
     dtype: choices.Dtype = None,

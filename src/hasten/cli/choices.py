@@ -35,6 +35,21 @@ Output: TypeAlias = Annotated[
     Format, typer.Option("--format", help="How the result is printed on stdout.")
 ]
 
+Judge: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Name or folder of a judge; by default the card's.", show_default=False),
+]
+
+Real: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--reference",
+        help="Real samples in any readable form; by default those behind the judge, else the "
+        "model's own converged samples.",
+        show_default=False,
+    ),
+]
+
 Device: TypeAlias = Annotated[
     str | None,
     typer.Option(

@@ -13,19 +13,6 @@ from hasten.cli.evidence import Evidence, interval, size
 Samples = Annotated[
     int, typer.Option("-n", help="Samples the quality rests on; 0 leaves quality out.")
 ]
-Judge = Annotated[
-    str | None,
-    typer.Option(help="Name or folder of a judge; by default the card's.", show_default=False),
-]
-Real = Annotated[
-    str | None,
-    typer.Option(
-        "--reference",
-        help="Real samples in any readable form; by default those behind the judge, else the "
-        "model's own converged samples.",
-        show_default=False,
-    ),
-]
 Pairs = Annotated[int, typer.Option(min=7, help="Timed runs, or pairs of them.")]
 Fresh = Annotated[
     int | None,
@@ -42,8 +29,8 @@ def measure(
     model: choices.ModelName,
     recipe: choices.RecipeFile = None,
     n: Samples = 1000,
-    judge: Judge = None,
-    reference: Real = None,
+    judge: choices.Judge = None,
+    reference: choices.Real = None,
     batch: TimedBatch = 1,
     pairs: Pairs = 9,
     memory: Annotated[
@@ -106,8 +93,8 @@ def compare(
     margin: Annotated[
         float, typer.Option(min=0, help="Share of the baseline's distance that is granted.")
     ] = 0.05,
-    judge: Judge = None,
-    reference: Real = None,
+    judge: choices.Judge = None,
+    reference: choices.Real = None,
     batch: TimedBatch = 1,
     pairs: Pairs = 9,
     guidance: choices.Guidance = 1.0,

@@ -59,18 +59,8 @@ def tune(
     margin: Annotated[
         float, typer.Option(help="Share of the reference's distance that is granted.")
     ] = 0.05,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            help="Real samples in any readable form; by default those behind the judge, else the "
-            "model's own converged samples.",
-            show_default=False,
-        ),
-    ] = None,
-    judge: Annotated[
-        str | None,
-        typer.Option(help="Name or folder of a judge; by default the card's.", show_default=False),
-    ] = None,
+    reference: choices.Real = None,
+    judge: choices.Judge = None,
     trials: Annotated[
         int | None,
         typer.Option(help="Candidates the search may try. [default: 400]", show_default=False),
