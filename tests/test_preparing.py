@@ -16,10 +16,13 @@ from hasten.applying import apply
 from hasten.core.method import Artifact, Given
 from hasten.core.model import Model
 from hasten.errors import StaleArtifact, WeightsError
+from hasten.loading import BUNDLED, load
 from hasten.methods.cache import Cache
 from hasten.methods.calibrate import Calibrate
 from hasten.preparing import ARTIFACTS, CACHE
 from hasten.recipe import PlanSpec, Recipe
+from hasten.tuning.space import finishing
+from hasten.tuning.teacher import converged_plan
 
 RECIPE = Recipe(PlanSpec("euler", "karras", 2), (Calibrate(500),))
 
@@ -163,3 +166,15 @@ def test_what_was_prepared_for_another_recipe_is_refused(model: Model, cache: Pa
     second.write_bytes(first.read_bytes())
     with pytest.raises(StaleArtifact, match="another recipe or model"):
         used(model, Recipe(PlanSpec("euler", "karras", 3), RECIPE.methods))
+
+
+@pytest.mark.parametrize("name", ["calo-geant4", "calo-gflash"])
+def test_what_bundled_recipes_and_references_need_comes_along(
+    name: str, prepared: list[str]
+) -> None:
+    model = load(name)
+    fast = Recipe.loads((BUNDLED / name / "recipes" / "fast.toml").read_text("utf-8"))
+    assert any(fast.transforms)
+    for recipe in (fast, Recipe(converged_plan(model.process)).also(finishing(model))):
+        with apply(model, recipe):
+            assert prepared == []
