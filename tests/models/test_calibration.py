@@ -34,10 +34,10 @@ def sample(count: int, blur: float, seed: int) -> tuple[torch.Tensor, torch.Tens
 
 
 def test_a_calibrated_sample_is_spread_as_the_true_one_in_every_ring_and_at_every_energy() -> None:
-    true, true_unit = sample(6000, 0, 0)
-    made, unit = sample(6000, 0.15, 1)
+    true, true_unit = sample(24_000, 0, 0)
+    made, unit = sample(24_000, 0.15, 1)
     map_ = Calibration.fit(made, unit, Spread.of(true, true_unit, GAP))
-    fresh, fresh_unit = sample(6000, 0.15, 2)
+    fresh, fresh_unit = sample(24_000, 0.15, 2)
     found = map_(fresh, fresh_unit)
     for ring in range(3):
         for low in (-1.0, 0.0):
@@ -46,7 +46,7 @@ def test_a_calibrated_sample_is_spread_as_the_true_one_in_every_ring_and_at_ever
                 for numbers, given in ((found, fresh_unit), (true, true_unit), (fresh, fresh_unit))
             )
             assert float((a > 1).float().mean()) == pytest.approx(
-                float((b > 1).float().mean()), abs=0.015
+                float((b > 1).float().mean()), abs=0.01
             )
             # the blur is gone from what is not a reading, and the order is as it was
             assert float(a[a < 0.5].abs().mean()) < 0.1 * float(c[a < 0.5].abs().mean())

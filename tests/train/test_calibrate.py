@@ -127,6 +127,9 @@ def test_either_showers_or_a_recipe_are_given(place: Path) -> None:
         result = CliRunner().invoke(cli.app, [*words, *more])
         assert result.exit_code == 2
         assert "either the showers" in result.output
+    result = CliRunner().invoke(cli.app, [*words, "-r", "euler:karras:3"])
+    assert result.exit_code == 2
+    assert "nothing to prepare" in result.output
     result = CliRunner().invoke(cli.app, [*words, "-r", "euler:karras:3+calibrate"])
     assert result.exit_code == 2
     assert "how the cells of true showers are spread" in result.output
