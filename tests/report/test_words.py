@@ -50,6 +50,10 @@ def test_samplers_are_named_as_the_papers_name_them(story: Story) -> None:
     assert story.best is not None
     # a searched grid is not the stock solver, so its label says what it is
     assert words.sampler(story.best) == story.best.label
+    for method, said in (("calibrate", True), ("cache", False)):
+        recipe = {**story.baseline.recipe, "method": [{"method": method}]}
+        arm = dataclasses.replace(story.baseline, recipe=recipe)
+        assert (words.sampler(arm) == "DDIM-50") is said
 
 
 def test_headline_and_sentence_of_a_success(story: Story) -> None:
