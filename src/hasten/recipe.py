@@ -81,6 +81,10 @@ class Recipe:
         more = tuple(method for method in methods if method.name not in known)
         return dataclasses.replace(self, methods=(*self.methods, *more)) if more else self
 
+    def rough(self) -> Recipe:
+        """The same with its methods in their rough form (`Method.rough`)."""
+        return dataclasses.replace(self, methods=tuple(each.rough() for each in self.methods))
+
     @property
     def label(self) -> str:
         """For people, short."""

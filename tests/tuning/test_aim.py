@@ -131,8 +131,8 @@ def test_where_nothing_can_be_moved_the_plan_stays(model: Model) -> None:
         aimed = aim(features, reference.gaussian, plan, model.process)
         assert aimed.plan == plan
         assert aimed.after == aimed.before
-        # 2 levels, 2 shifts, 1 weight of row 2 and 2 of the result, and nowhere to step
-        assert aimed.runs == len(stuck.asked) == 1 + 7
+        # 3 levels, 2 shifts, 1 weight of row 2 and 2 of the result, and nowhere to step
+        assert aimed.runs == len(stuck.asked) == 1 + 8
 
 
 def test_numbers_that_cannot_be_moved_do_not_keep_others(model: Model) -> None:

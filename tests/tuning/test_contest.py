@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from hasten.core.process import EDM
 from hasten.errors import OutputError
+from hasten.methods.calibrate import ROUGH, Calibrate
+from hasten.recipe import Recipe
 from hasten.tuning.contest import CLEAR, Contest, looks
 from hasten.tuning.judging import edges
 from hasten.tuning.settings import Settings
@@ -18,9 +21,11 @@ class Session:
     def __init__(self, truth: dict[str, float], seeds: int = 512, se: float = 0.4) -> None:
         self.truth, self.seeds, self.se = truth, range(seeds), se
         self.asked: list[tuple[str, int]] = []
+        self.recipes: list[Recipe] = []
 
-    def judge(self, _: Any, label: str, count: int) -> dict[str, Any]:
+    def judge(self, recipe: Recipe, label: str, count: int) -> dict[str, Any]:
         self.asked.append((label, count))
+        self.recipes.append(recipe)
         if label not in self.truth:
             raise OutputError("not a number", where=label)
         value, se = self.truth[label], self.se * (512 / count) ** 0.5
@@ -53,6 +58,24 @@ def test_the_best_is_found_and_few_are_looked_at_closely() -> None:
     assert court.ratio(best[0]) == -2.0
     counts = [len([1 for _, count in session.asked if count == n]) for n in looks(512)]
     assert counts == [12, 2, 2, 2]
+
+
+def test_methods_are_rough_until_the_last_look() -> None:
+    whole, rough = Calibrate(2000), Calibrate(ROUGH)
+    field = []
+    for each in FIELD[:2]:
+        candidate = dataclasses.replace(each.candidate, recipe=each.recipe.also((whole,)))
+        field.append(dataclasses.replace(each, candidate=candidate))
+    session = Session({each.label: -3.0 for each in field})
+    court = contest(session)
+    best = court.hold(field)
+    used = [
+        (count, *recipe.methods)
+        for recipe, (_, count) in zip(session.recipes, session.asked, strict=True)
+    ]
+    assert set(used) == {(64, rough), (128, rough), (256, rough), (512, whole)}
+    assert all(court.good(each) for each in best)
+    assert [each.recipe for each in best] == [each.recipe for each in field]
 
 
 def test_what_may_still_be_the_best_goes_on_but_no_more_than_half() -> None:

@@ -25,7 +25,7 @@ def test_the_numbers_of_a_plan_make_the_plan(model: Model, valid: Teacher, solve
     one, other = play(model, plan, valid.noise, None), play(model, again, valid.noise, None)
     assert torch.allclose(one.end, other.end, atol=1e-9)
     n = plan.nfe
-    assert numbers.start[n - 1 : 2 * n - 2] == pytest.approx(np.zeros(n - 1), abs=1e-12)
+    assert numbers.start[n : 2 * n - 1] == pytest.approx(np.zeros(n - 1), abs=1e-12)
 
 
 def test_any_numbers_integrate_constants_exactly(model: Model) -> None:
@@ -36,6 +36,20 @@ def test_any_numbers_integrate_constants_exactly(model: Model) -> None:
     for part in (*(row.input for row in plan.rows[1:]), plan.result):
         assert part.start + sum(w for _, w in part.outputs) == pytest.approx(1, abs=1e-12)
     assert (np.diff(plan.sigmas) < 0).all()
+
+
+def test_the_first_level_moves_within_what_the_net_knows(model: Model) -> None:
+    plan = stock_plan(model.process, "dpmpp_2m", "karras", 3)
+    numbers = Numbers(plan, model.process)
+    place = numbers.start.copy()
+    place[0] = np.log(10.0)
+    lower = numbers.plan(numbers.legal(place))
+    assert lower.sigmas == pytest.approx([10.0, *plan.sigmas[1:]])
+    # what is asked later is as noisy as before
+    for old, new in zip(plan.rows[1:], lower.rows[1:], strict=True):
+        assert new.input.start * 10 == pytest.approx(old.input.start * plan.rows[0].sigma)
+    place[0] = np.log(2 * model.process.sigma_max)
+    assert numbers.plan(numbers.legal(place)).sigmas[0] == pytest.approx(model.process.sigma_max)
 
 
 def test_a_number_of_a_row_changes_nothing_before_it(model: Model) -> None:
@@ -50,7 +64,7 @@ def test_a_number_of_a_row_changes_nothing_before_it(model: Model) -> None:
         same = [a == b for a, b in zip(base.rows, moved.rows, strict=True)]
         first_changed.append(same.index(False) if False in same else 6)
         assert (same, moved.result) != ([True] * 6, base.result)
-    levels, shifts = list(range(1, 6)), list(range(1, 6))
+    levels, shifts = list(range(6)), list(range(1, 6))
     weights = [k + 1 for k in range(6) for _ in range(min(k, MEMORY - 1))]
     assert first_changed == levels + shifts + weights
 

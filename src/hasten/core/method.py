@@ -232,6 +232,10 @@ class Method(abc.ABC):
     def obstacles(self, model: Model) -> list[Obstacle]:
         """Why it cannot be used on this model; empty if it can. Never raises."""
 
+    def rough(self) -> Self:
+        """A form that is prepared sooner and tells poor recipes from good ones all the same."""
+        return self
+
     @final
     def require(self, model: Model) -> None:
         """Insist that nothing is in the way.

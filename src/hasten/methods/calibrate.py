@@ -9,7 +9,7 @@ with the model, so no data are needed.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Self, final
 
 from hasten.adapters import made
 from hasten.adapters.showers import Showers
@@ -27,6 +27,9 @@ from hasten.core.method import (
 from hasten.core.model import Model
 from hasten.models.calibration import Calibration
 
+ROUGH = 500
+"""Showers with which distances repeat to about a twentieth; with twice as many, to a fiftieth."""
+
 
 @final
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Calibrate(Transform):
 
     name, stage, touches = "calibrate", Stage.DECODE, Aspect.OUTPUT
     needs, paper = Needs(Data.ROLLOUTS), "quantile mapping (Panofsky and Brier 1968)"
-    showers: int = knob(1000, low=500, high=20_000, help="showers that are sampled for it")
+    showers: int = knob(1000, low=ROUGH, high=20_000, help="showers that are sampled for it")
 
     def obstacles(self, model: Model) -> list[Obstacle]:
         codec = model.codec
@@ -51,6 +54,9 @@ class Calibrate(Transform):
             hint = "hasten calibrate FOLDER --data SHOWERS.h5 once, with those it was trained on"
             return [Obstacle(what, where=model.name, hint=hint)]
         return []
+
+    def rough(self) -> Self:
+        return replace(self, showers=ROUGH)
 
     def prepare(self, given: Given) -> Artifact:
         """The maps.

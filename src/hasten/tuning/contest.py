@@ -3,8 +3,8 @@
 All are looked at on few seeds, those that may still be the best on twice as many, and so on: a
 race (Maron and Moore 1994) that at least halves the field at every look. Their distances are
 corrected for small numbers and taken on the same seeds, so even a few dozen samples tell most
-candidates apart. A small error to the teacher's endpoints does not: a sampler may end elsewhere and
-yet among the data.
+candidates apart, with methods in their rough form until the last look. A small error to the
+teacher's endpoints does not: a sampler may end elsewhere and yet among the data.
 """
 
 from __future__ import annotations
@@ -71,8 +71,10 @@ class Contest:
 
     def _look(self, scored: Scored, count: int) -> tuple[float, float]:
         """The contrast of a candidate on so many seeds, and its standard error."""
+        whole = count == len(self.session.seeds)
+        recipe = scored.recipe if whole else scored.recipe.rough()
         try:
-            verdict = self.session.judge(scored.recipe, scored.label, count)
+            verdict = self.session.judge(recipe, scored.label, count)
         except OutputError:  # it leaves the numbers: no candidate, and no reason to stop
             return math.inf, 0.0
         key = scored.recipe.fingerprint()

@@ -6,8 +6,8 @@ A plan of n evaluations that integrates constants exactly is
 
 with the noise level sigma_k at which the net is asked, and u_k by how much the noise in x_k really
 is another than the net is told. A solver off the shelf has u = 0 and weights from a formula. Here
-they are n - 1 levels, n - 1 shifts and the weights, and all are moved by Gauss and Newton's method
-so that the samples come nearest to the converged ones. The sum of the weights stays 1, so what is
+they are n levels, n - 1 shifts and the weights, and all are moved by Gauss and Newton's method so
+that the samples come nearest to the converged ones. The sum of the weights stays 1, so what is
 learned can extrapolate better but cannot shrink samples towards their mean.
 
 Source: learned non-stationary solvers (Shaul et al. 2024, arXiv 2403.01329; there by gradients, for
@@ -62,16 +62,15 @@ class Numbers:
                 "only plans with one evaluation a step can be learned", hint="a multistep solver"
             )
         self._plan, self._process = plan, process
-        self._top = plan.rows[0].sigma
         self._weights = [self._unit(k, c) for k, c in enumerate(self._parts(), 1)]
-        levels = np.log([row.sigma for row in plan.rows[1:]])
-        noise = np.log([row.input.start for row in plan.rows[1:]]) + np.log(self._top)
+        levels = np.log([row.sigma for row in plan.rows])
+        noise = np.log([row.input.start for row in plan.rows[1:]]) + levels[0]
         # (which combination, which of its outputs): the newest output takes what the others give
         self._free = [
             (k, j) for k in range(len(self._weights)) for j in range(max(0, k - MEMORY + 1), k)
         ]
         weights = [self._weights[k][j] for k, j in self._free]
-        self.start = np.concatenate([levels, noise - levels, weights])
+        self.start = np.concatenate([levels, noise - levels[1:], weights])
 
     def _parts(self) -> list[Combination]:
         return [*(row.input for row in self._plan.rows[1:]), self._plan.result]
@@ -91,41 +90,43 @@ class Numbers:
 
     def plan(self, place: Floats) -> Plan:
         """The plan that some numbers make."""
-        rest = len(self._plan.rows) - 1
-        levels, shifts = np.exp(place[:rest]), place[rest : 2 * rest]
-        levels = distinct(self._process, np.append(self._top, levels))[1:]
+        levels, shifts, free = self._split(place)
+        levels = distinct(self._process, np.exp(levels))
         weights = [each.copy() for each in self._weights]
-        for (k, j), weight in zip(self._free, place[2 * rest :], strict=True):
+        for (k, j), weight in zip(self._free, free, strict=True):
             weights[k][-1] -= weight - weights[k][j]
             weights[k][j] = weight
-        shares = [*np.minimum(levels / self._top * np.exp(shifts), 0.999), 0.0]
+        shares = [*np.minimum(levels[1:] / levels[0] * np.exp(shifts), 0.999), 0.0]
         parts = [
             Combination(
                 float(share), tuple((j, float((1 - share) * w)) for j, w in enumerate(each) if w)
             )
             for share, each in zip(shares, weights, strict=True)
         ]
-        rows = [self._plan.rows[0]]
-        for row, sigma, part in zip(self._plan.rows[1:], levels, parts, strict=False):
-            rows.append(dataclasses.replace(row, sigma=float(sigma), input=part))
-        return dataclasses.replace(self._plan, rows=tuple(rows), result=parts[-1])
+        inputs = [self._plan.rows[0].input, *parts[:-1]]
+        rows = tuple(
+            dataclasses.replace(row, sigma=float(sigma), input=part)
+            for row, sigma, part in zip(self._plan.rows, levels, inputs, strict=True)
+        )
+        return dataclasses.replace(self._plan, rows=rows, result=parts[-1])
 
     def nudges(self, place: Floats) -> Floats:
         """By how much each number is moved for its derivative."""
-        rest = len(self._plan.rows) - 1
-        levels = np.append(np.log(self._top), place[:rest])
+        levels, shifts, free = self._split(place)
         wish = self._process.snap(np.exp(levels + nudges(levels)))  # in a table, to another row
-        steps = np.log(wish / self._process.snap(np.exp(levels)))[1:]
-        return np.concatenate([steps, np.full(rest, SHIFT), np.full(len(self._free), WEIGHT)])
+        steps = np.log(wish / self._process.snap(np.exp(levels)))
+        return np.concatenate([steps, np.full(len(shifts), SHIFT), np.full(len(free), WEIGHT)])
 
     def legal(self, place: Floats) -> Floats:
         """The allowed numbers nearest to a wish: levels in order and within bounds."""
-        rest = len(self._plan.rows) - 1
-        wish = np.append(np.log(self._top), place[:rest])
-        levels = legal(wish, self._top, self._process.sigma_min)
-        out = place.copy()
-        out[:rest] = np.log(distinct(self._process, levels))[1:]
-        return out
+        wish, shifts, free = self._split(place)
+        levels = legal(wish, self._process.sigma_max, self._process.sigma_min)
+        return np.concatenate([np.log(distinct(self._process, levels)), shifts, free])
+
+    def _split(self, place: Floats) -> tuple[Floats, Floats, Floats]:
+        """Logarithms of the levels, shifts, and weights that are free."""
+        count = len(self._plan.rows)
+        return place[:count], place[count : 2 * count - 1], place[2 * count - 1 :]
 
 
 def learn(

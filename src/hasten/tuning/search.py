@@ -33,7 +33,7 @@ from hasten.tuning.bench import HOPELESS, Bench
 from hasten.tuning.family import family
 from hasten.tuning.journal import Journal
 from hasten.tuning.learn import Numbers
-from hasten.tuning.newton import Floats
+from hasten.tuning.newton import ATTEMPTS, Floats
 from hasten.tuning.seeds import trial_seed
 from hasten.tuning.settings import Settings
 from hasten.tuning.space import Candidate, Scored, finishing, front
@@ -47,8 +47,9 @@ FEWEST, MOST = 2, 14
 """Steps of plans with grids of their own; with more, stock grids are good enough."""
 SCREEN = 8
 """Trajectories of the first look."""
-HALF = 12
-"""The worse half of a field is left alone after the first look, but not if so few would stay."""
+HALF, DEAR = 12, 8
+"""The worse half of a field is left alone after the first look, but not if so few would stay; and
+of a field whose outputs are finished all but so many, for even a few samples of those are dear."""
 MEMBERS, NEAR, HELD, FITTED = 30, 6, 16, 8
 """Plans of a family; grids around a candidate; plans with held rows, and of these with fits."""
 ROUNDS, AIMED = 3, 500
@@ -119,12 +120,9 @@ class Search:
         return dataclasses.replace(scored, candidate=dataclasses.replace(candidate, recipe=recipe))
 
     def _screen(self, key: str, field: Sequence[Candidate]) -> list[Scored]:
-        """The half of the candidates that comes nearest to the teacher on few trajectories.
-
-        The half of that where outputs are finished, for then already the first look is dear.
-        """
+        """The half of the candidates that comes nearest to the teacher on few trajectories."""
         found = self._looked_at(key, field)
-        kept = max(HALF, len(found) // 2) // (2 if self._finish else 1)
+        kept = DEAR if self._finish else max(HALF, len(found) // 2)
         return sorted(found, key=lambda each: each.error)[:kept]
 
     def _looked_at(self, key: str, field: Sequence[Candidate]) -> list[Scored]:
@@ -259,7 +257,7 @@ class Search:
             numbers = len(Numbers(scored.plan, self.bench.model.process).start)
         except PlanError:
             return []
-        cost = ROUNDS * (numbers + 2)
+        cost = 1 + ROUNDS * (numbers + ATTEMPTS)
         if not self.left or self.trials + cost > self._settings.trials:
             return []
         self.trials += cost
@@ -267,7 +265,7 @@ class Search:
 
         def features(plan: Plan) -> Tensor:
             recipe = dataclasses.replace(scored.recipe, plan=plan)
-            return session.reading(recipe, f"aiming {scored.label}", AIMED).features
+            return session.reading(recipe.rough(), f"aiming {scored.label}", AIMED).features
 
         def work() -> list[Scored]:
             process = self.bench.model.process
