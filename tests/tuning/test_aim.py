@@ -36,9 +36,11 @@ class Sampled:
     noise: Tensor
     features: Callable[[Tensor], Tensor] = squares
     asked: list[Plan] = field(default_factory=list)
+    near: list[bool] = field(default_factory=list)
 
-    def __call__(self, plan: Plan) -> Tensor:
+    def __call__(self, plan: Plan, near: bool = False) -> Tensor:
         self.asked.append(plan)
+        self.near.append(near)
         return self.features(play(self.model, plan, self.noise, None).end)
 
 
@@ -120,8 +122,10 @@ def test_where_nothing_can_be_moved_the_plan_stays(model: Model) -> None:
     for wrong in (OutputError("it leaves the numbers"), PlanError("no such plan"), None):
         stuck = Sampled(model, start)
 
-        def features(which: Plan, error: Exception | None = wrong, held: Sampled = stuck) -> Tensor:
-            found = held(which)
+        def features(
+            which: Plan, near: bool, error: Exception | None = wrong, held: Sampled = stuck
+        ) -> Tensor:
+            found = held(which, near)
             if which == plan:
                 return found
             if error is not None:
@@ -133,16 +137,17 @@ def test_where_nothing_can_be_moved_the_plan_stays(model: Model) -> None:
         assert aimed.after == aimed.before
         # 3 levels, 2 shifts, 1 weight of row 2 and 2 of the result, and nowhere to step
         assert aimed.runs == len(stuck.asked) == 1 + 8
+        assert stuck.near == [False] + 8 * [True]
 
 
 def test_numbers_that_cannot_be_moved_do_not_keep_others(model: Model) -> None:
     plan, reference = stock_plan(model.process, "dpmpp_2m", "karras", 3), real(model)
     train = Sampled(model, noise(model, "train", 200))
 
-    def features(which: Plan) -> Tensor:
+    def features(which: Plan, near: bool) -> Tensor:
         if which.sigmas != pytest.approx(plan.sigmas, rel=1e-9):
             raise OutputError("only these levels")
-        return train(which)
+        return train(which, near)
 
     aimed = aim(features, reference.gaussian, plan, model.process)
     assert aimed.after < aimed.before / 2

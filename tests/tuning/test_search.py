@@ -87,11 +87,11 @@ class Session:
         wanted = np.eye(3)
         self.reference = SimpleNamespace(gaussian=Gaussian(np.full(3, 0.1), wanted))
 
-    def reading(self, recipe: Recipe, label: str, count: int) -> Reading:
+    def reading(self, recipe: Recipe, label: str, count: int, *, model: Model) -> Reading:
         self.labels.append(label)
         seeds = range(min(count, 64))
         cond = None if self.model.classes is None else torch.arange(64) % self.model.classes.count
-        with apply(self.model, recipe) as fast:
+        with apply(model, recipe) as fast:
             samples = fast.sample(seeds, cond).flatten(1)
         return Reading(torch.stack([samples.mean(1), samples.std(1), samples[:, 0]], 1))
 

@@ -54,7 +54,7 @@ class Aimed:
 
 
 def aim(
-    features: Callable[[Plan], Tensor | ArrayLike],
+    features: Callable[[Plan, bool], Tensor | ArrayLike],
     reference: Gaussian,
     plan: Plan,
     process: Process,
@@ -66,7 +66,9 @@ def aim(
 
     Args:
         features: Of the samples of a plan [n, d], always from the same seeds; n is to be several
-            times d. A move that raises `OutputError` or `PlanError` is not made.
+            times d. The second argument is whether the plan is near the last one with which it was
+            not, and has its first rows. A move that raises `OutputError` or `PlanError` is not
+            made.
         reference: Mean and covariance of the features of real data.
         plan: Where to begin.
         process: Bounds of the noise levels.
@@ -81,10 +83,10 @@ def aim(
     """
     numbers, runs = Numbers(plan, process), 0
 
-    def run(which: Plan) -> Played:
+    def run(which: Plan, near: bool) -> Played:
         nonlocal runs
         runs += 1
-        table = features(which)
+        table = features(which, near)
         try:
             moments = Moments.of(table).all()
         except DataError as error:
@@ -94,11 +96,11 @@ def aim(
         # errors, which Gauss-Newton makes least, is the root of the mean of these squares
         return Played(which, which, away[None], (), which.nfe)
 
-    given = run(plan)
+    given = run(plan, False)
 
-    def ask(place: Floats, _: Played | None) -> Played:
+    def ask(place: Floats, before: Played | None) -> Played:
         same = np.allclose(place, numbers.start, rtol=0, atol=1e-9)
-        return given if same else run(numbers.plan(place))
+        return given if same else run(numbers.plan(place), before is not None)
 
     found = gauss_newton(
         ask,

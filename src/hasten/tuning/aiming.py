@@ -23,6 +23,7 @@ from hasten.measure.quality import Arm, frechet
 from hasten.recipe import Recipe
 from hasten.tuning.aim import aim
 from hasten.tuning.judging import Court
+from hasten.tuning.recall import recalling
 from hasten.tuning.seeds import drawn_conditions, stream
 from hasten.tuning.space import finishing
 from hasten.tuning.standard import Standard
@@ -87,19 +88,21 @@ def aim_recipe(
     refuse(model.name, recipe.obstacles(model))
     court = Court(standard.features, standard.scout, drawn_conditions(model), CHUNK, (folder,))
     identity, runs = model_fingerprint(model), 0
+    asked, net = recalling(model, recipe)
 
-    def features(plan: Plan, seeds: Sequence[int]) -> Tensor:
+    def features(plan: Plan, seeds: Sequence[int], near: bool = False) -> Tensor:
         nonlocal runs
         which = dataclasses.replace(recipe, plan=plan)
         runs += 1
         say(f"plan {runs}")
-        with apply(model, which, guidance=guidance) as sampler:
+        net.begin(anew=not near)
+        with apply(asked, which, guidance=guidance) as sampler:
             name = f"{identity}|{which.fingerprint()}|{guidance}"
             return court.read(sampler, name, seeds).features
 
     start, seeds = recipe.resolve(model.process), stream(seed, "aim", samples)
     found = aim(
-        lambda plan: features(plan, seeds),
+        lambda plan, near: features(plan, seeds, near),
         standard.scout.gaussian,
         start,
         model.process,

@@ -34,6 +34,7 @@ from hasten.tuning.family import family
 from hasten.tuning.journal import Journal
 from hasten.tuning.learn import Numbers
 from hasten.tuning.newton import ATTEMPTS, Floats
+from hasten.tuning.recall import recalling
 from hasten.tuning.seeds import trial_seed
 from hasten.tuning.settings import Settings
 from hasten.tuning.space import Candidate, Scored, finishing, front
@@ -263,9 +264,12 @@ class Search:
         self.trials += cost
         number = self.trials
 
-        def features(plan: Plan) -> Tensor:
-            recipe = dataclasses.replace(scored.recipe, plan=plan)
-            return session.reading(recipe.rough(), f"aiming {scored.label}", AIMED).features
+        asked, net = recalling(self.bench.model, scored.recipe)
+
+        def features(plan: Plan, near: bool) -> Tensor:
+            recipe = dataclasses.replace(scored.recipe, plan=plan).rough()
+            net.begin(anew=not near)
+            return session.reading(recipe, f"aiming {scored.label}", AIMED, model=asked).features
 
         def work() -> list[Scored]:
             process = self.bench.model.process

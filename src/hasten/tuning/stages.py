@@ -77,13 +77,22 @@ class Judging:
             self._arms[name, count] = frechet(features, self.reference)
         return self._arms[name, count]
 
-    def reading(self, recipe: Recipe, label: str, count: int | None = None) -> Reading:
-        """Features of a recipe's samples on the first seeds (all by default); sampled once."""
+    def reading(
+        self, recipe: Recipe, label: str, count: int | None = None, *, model: Model | None = None
+    ) -> Reading:
+        """Features of a recipe's samples on the first seeds; sampled once.
+
+        Args:
+            recipe: Which.
+            label: For people.
+            count: How many seeds; all by default.
+            model: Another form of the model, with the same samples.
+        """
         settings, seeds = self.settings, self.seeds[:count]
         key = recipe.fingerprint(), len(seeds)
         if key not in self._readings:
             identity = f"{self._model}|{key[0]}|{settings.guidance}"
-            with apply(self.model, recipe, guidance=settings.guidance) as sampler:
+            with apply(model or self.model, recipe, guidance=settings.guidance) as sampler:
                 self._readings[key] = self.court.read(
                     sampler,
                     identity,
