@@ -3,8 +3,8 @@
 All are looked at on few seeds, those that may still be the best on twice as many, and so on: a
 race (Maron and Moore 1994) that at least halves the field at every look. Their distances are
 corrected for small numbers and taken on the same seeds, so even a few dozen samples tell most
-candidates apart, with methods in their rough form until the last look. A small error to the
-teacher's endpoints does not: a sampler may end elsewhere and yet among the data.
+candidates apart. A small error to the teacher's endpoints does not: a sampler may end elsewhere and
+yet among the data.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from hasten.tuning.settings import Settings
 from hasten.tuning.space import Scored
 from hasten.tuning.stages import POWER, Judging, comfort, planned_samples
 
+ROUGH = 128
+"""Up to so many samples methods are in their rough form: what it costs in distance, a twentieth or
+a tenth, is less than such looks can tell, and nobody is turned away for it."""
 LEAST = 2
 """So many go on to the next look, however clear the order is."""
 CLEAR = 0.02
@@ -71,8 +74,7 @@ class Contest:
 
     def _look(self, scored: Scored, count: int) -> tuple[float, float]:
         """The contrast of a candidate on so many seeds, and its standard error."""
-        whole = count == len(self.session.seeds)
-        recipe = scored.recipe if whole else scored.recipe.rough()
+        recipe = scored.recipe.rough() if count <= ROUGH else scored.recipe
         try:
             verdict = self.session.judge(recipe, scored.label, count)
         except OutputError:  # it leaves the numbers: no candidate, and no reason to stop
