@@ -60,20 +60,21 @@ def test_the_best_is_found_and_few_are_looked_at_closely() -> None:
     assert counts == [12, 2, 2, 2]
 
 
-def test_methods_are_rough_in_the_first_looks() -> None:
+@pytest.mark.parametrize(("seeds", "early"), [(512, {64, 128}), (128, {64}), (64, set())])
+def test_methods_are_rough_in_the_first_looks_but_not_in_the_last(
+    seeds: int, early: set[int]
+) -> None:
     whole, rough = Calibrate(2000), Calibrate(ROUGH)
     field = []
     for each in FIELD[:2]:
         candidate = dataclasses.replace(each.candidate, recipe=each.recipe.also((whole,)))
         field.append(dataclasses.replace(each, candidate=candidate))
-    session = Session({each.label: -3.0 for each in field})
+    session = Session({each.label: -3.0 for each in field}, seeds)
     court = contest(session)
     best = court.hold(field)
-    used = [
-        (count, *recipe.methods)
-        for recipe, (_, count) in zip(session.recipes, session.asked, strict=True)
-    ]
-    assert set(used) == {(64, rough), (128, rough), (256, whole), (512, whole)}
+    asked = zip(session.asked, session.recipes, strict=True)
+    used = {(count, *recipe.methods) for (_, count), recipe in asked}
+    assert used == {(n, rough if n in early else whole) for n in looks(seeds)}
     assert all(court.good(each) for each in best)
     assert [each.recipe for each in best] == [each.recipe for each in field]
 

@@ -74,7 +74,8 @@ class Contest:
 
     def _look(self, scored: Scored, count: int) -> tuple[float, float]:
         """The contrast of a candidate on so many seeds, and its standard error."""
-        recipe = scored.recipe.rough() if count <= ROUGH else scored.recipe
+        last = count == len(self.session.seeds)
+        recipe = scored.recipe if last or count > ROUGH else scored.recipe.rough()
         try:
             verdict = self.session.judge(recipe, scored.label, count)
         except OutputError:  # it leaves the numbers: no candidate, and no reason to stop
