@@ -79,14 +79,16 @@ class Search:
         return list(chosen)
 
 
-def hunt(search: Search, stock_from: int, own_from: int, below: float = BAD) -> Hunt:
+def hunt(
+    search: Search, stock_from: int, own_from: int, below: float = BAD, reference: int = WIDEST + 1
+) -> Hunt:
     def truth(plan: Any) -> float:
         least = stock_from if plan.solver == "ddim" else own_from
         return GOOD if plan.steps >= least else below
 
     settings = Settings(search_samples=256, samples=1000, finalists=2)
     contest = Contest(Session(truth), settings)  # type: ignore[arg-type]
-    return Hunt(search, contest, settings)  # type: ignore[arg-type]
+    return Hunt(search, contest, settings, reference)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("least", [1, 2, 5, 8, 9, 13, 27, WIDEST])
@@ -100,6 +102,14 @@ def test_the_rival_is_the_fewest_evaluations_that_pass(least: int) -> None:
 def test_without_a_rival_the_nearest_is_named() -> None:
     rivals = hunt(Search(), WIDEST + 1, 1).rivals()
     assert [r.plan.nfe for r in rivals] == [WIDEST]
+
+
+@pytest.mark.parametrize("reference", [1, 2, 5, 32])
+def test_what_takes_as_long_as_the_speed_reference_is_no_rival(reference: int) -> None:
+    widest = max(1, reference - 1)
+    assert hunt(Search(), widest, 1, reference=reference).rivals()[0].plan.nfe == widest
+    without = hunt(Search(), WIDEST + 1, 1, reference=reference).rivals()
+    assert [r.plan.nfe for r in without] == [widest]
 
 
 @pytest.mark.parametrize(("rival", "own"), [(6, 2), (6, 3), (6, 5), (14, 4), (14, 12)])

@@ -38,31 +38,35 @@ class Hunt:
         search: Proposes and tries candidates.
         contest: Compares them.
         settings: Budget.
+        reference: Evaluations of the speed reference; a stock sampler with as many is no rival.
     """
 
     search: Search
     contest: Contest
     settings: Settings
+    reference: int = WIDEST + 1
     _stock: dict[int, list[Scored]] = field(default_factory=dict)
 
     # ------------------------------------------------------------------------------- the rival
 
     def rivals(self) -> list[Scored]:
         """The first stock samplers that are good, fewest evaluations first."""
-        low, high, at, stride = 0, WIDEST + 1, 8, 2  # low fails, high passes, as far as known
+        widest = max(1, min(WIDEST, self.reference - 1))
+        # low fails, high passes, as far as known
+        low, high, at, stride = 0, widest + 1, min(8, widest), 2
         while high - low > 1:
             if self._stocks(at):
                 high = at
             else:
                 low = at
-            if high > WIDEST:  # nothing passed yet: further and further up
-                at, stride = min(at + stride, WIDEST), 2 * stride
+            if high > widest:  # nothing passed yet: further and further up
+                at, stride = min(at + stride, widest), 2 * stride
             else:
                 at = (low + high) // 2
         found = [good for count in sorted(self._stock) for good in self._stocks(count)]
-        if len(found) < self.settings.finalists and high < WIDEST:
+        if len(found) < self.settings.finalists and high < widest:
             found += self._stocks(high + 1) if high + 1 not in self._stock else []
-        return found[: self.settings.finalists] or self._nearest(self._stock[WIDEST])
+        return found[: self.settings.finalists] or self._nearest(self._stock[widest])
 
     def _stocks(self, evaluations: int) -> list[Scored]:
         """The good ones of the best stock samplers with so many evaluations."""

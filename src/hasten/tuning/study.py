@@ -208,7 +208,8 @@ class Study:
     def find(self) -> tuple[list[Scored], list[Scored]]:
         """Finalists of the search, fastest first, and as many rivals off the shelf."""
         contest = Contest(self.session, self.settings)
-        hunt = Hunt(self.search, contest, self.settings)
+        reference = self.baseline.resolve(self.model.process).nfe
+        hunt = Hunt(self.search, contest, self.settings, reference)
         rivals = hunt.rivals()
         ours = hunt.ours(rivals)
         return ours, rivals[: max(1, len(ours))]
