@@ -222,7 +222,7 @@ def test_a_level_is_aimed_at_the_data_where_it_is_near_and_not_yet_good() -> Non
             self.shots += 1
             return [scored("search", self.solver, 4, 2.0)]
 
-    def shot(near: float, solver: str = "unipc2") -> tuple[int, int]:
+    def shot(near: float, solver: str = "unipc2", aims: bool = True) -> tuple[int, int]:
         def truth(plan: Any) -> float:
             return GOOD if plan.steps >= 4 else near
 
@@ -230,10 +230,11 @@ def test_a_level_is_aimed_at_the_data_where_it_is_near_and_not_yet_good() -> Non
         search.solver = solver
         settings = Settings(search_samples=256, samples=1000, finalists=2)
         contest = Contest(Session(truth), settings)  # type: ignore[arg-type]
-        found = Hunt(search, contest, settings)._level(2)  # type: ignore[arg-type]
+        found = Hunt(search, contest, settings, aims=aims)._level(2)  # type: ignore[arg-type]
         return search.shots, len(found)
 
     assert shot(near=BAD) == (1, 1)
     assert shot(near=BAD, solver="lms4") == (1, 0)  # it has lost in what was not aimed at
+    assert shot(near=BAD, aims=False) == (0, 0)  # the same real samples judge
     assert shot(near=LOST) == (0, 0)
     assert shot(near=GOOD) == (0, 1)

@@ -98,13 +98,14 @@ def test_without_data_the_models_own_samples_stand_in_and_it_is_said() -> None:
     assert found.against == "data"
     assert "500" in found.reference.data
     assert found.scout is found.reference
+    assert not found.apart
 
 
 def test_the_search_sees_other_real_samples_than_the_verdicts() -> None:
     model, real = mixture_model(), torch.randn(ENOUGH, 2)
     found = settle(model, None, real, nothing)
     assert found.reference.count == found.scout.count == ENOUGH // 2
-    assert found.reference.fingerprint() != found.scout.fingerprint()
+    assert found.apart
     assert found.reference.just_visible == found.scout.just_visible
     seen = torch.cat([torch.from_numpy(r.features) for r in (found.reference, found.scout)])
     assert len(seen.unique(dim=0)) == len(seen)

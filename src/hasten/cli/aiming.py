@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hasten.cli import choices, subjects, talk
-from hasten.errors import ModelError
+from hasten.errors import HastenWarning, ModelError
 
 
 def aim(
@@ -64,6 +65,13 @@ def aim(
             "there is nothing to aim at: no judge and no real samples",
             where=net.name,
             hint="give --reference, or --judge",
+        )
+    if not standard.apart:
+        warnings.warn(
+            "the plan is aimed at all of these real samples: judge it with others "
+            "(with 10,000 or more, one half would be left for that)",
+            HastenWarning,
+            stacklevel=1,
         )
     nfe = chosen.resolve(net.process).nfe
     path = out or Path("plans") / f"{talk.file_stem(net.name)}-{nfe}-aimed.toml"

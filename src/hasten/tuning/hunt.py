@@ -39,12 +39,15 @@ class Hunt:
         contest: Compares them.
         settings: Budget.
         reference: Evaluations of the speed reference; a stock sampler with as many is no rival.
+        aims: Whether plans may be aimed at the real samples that the search sees: not if the same
+            ones judge.
     """
 
     search: Search
     contest: Contest
     settings: Settings
     reference: int = WIDEST + 1
+    aims: bool = True
     _stock: dict[int, list[Scored]] = field(default_factory=dict)
 
     # ------------------------------------------------------------------------------- the rival
@@ -128,7 +131,8 @@ class Hunt:
         """The good ones of the best own plans with so many steps."""
         proposed = self.search.family(steps) + self.search.fitted(steps)
         best = self._surveyed(self.contest.hold(proposed), ATTEMPTS)
-        if best and not self.contest.good(best[0]) and self.contest.ratio(best[0]) < LOST:
+        near = best and not self.contest.good(best[0]) and self.contest.ratio(best[0]) < LOST
+        if self.aims and near:
             session = self.contest.session
             aimed = self.search.aimed(best[0], session)
             # what was aimed at cannot be all that vouches for it

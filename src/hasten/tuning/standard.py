@@ -64,6 +64,11 @@ class Standard:
     seen: Tensor | None = None
     means: Tensor | None = None
 
+    @property
+    def apart(self) -> bool:
+        """Whether the search sees other real samples than those that judge."""
+        return self.scout.fingerprint() != self.reference.fingerprint()
+
 
 def find_judge(model: Model, judge: str | None) -> Path | None:
     """The folder of a judge by name or path; None if none was asked for and the card names none.

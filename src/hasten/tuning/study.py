@@ -209,7 +209,7 @@ class Study:
         """Finalists of the search, fastest first, and as many rivals off the shelf."""
         contest = Contest(self.session, self.settings)
         reference = self.baseline.resolve(self.model.process).nfe
-        hunt = Hunt(self.search, contest, self.settings, reference)
+        hunt = Hunt(self.search, contest, self.settings, reference, self.standard.apart)
         rivals = hunt.rivals()
         ours = hunt.ours(rivals)
         return ours, rivals[: max(1, len(ours))]
