@@ -79,6 +79,16 @@ def test_methods_are_rough_in_the_first_looks_but_not_in_the_last(
     assert [each.recipe for each in best] == [each.recipe for each in field]
 
 
+def test_nothing_is_hopeless_on_rough_looks() -> None:
+    candidate = dataclasses.replace(
+        FIELD[0].candidate, recipe=FIELD[0].recipe.also((Calibrate(2000),))
+    )
+    only = dataclasses.replace(FIELD[0], candidate=candidate)
+    session = Session({only.label: 20.0})
+    assert contest(session).hold([only]) == [only]
+    assert [count for _, count in session.asked] == [64, 128, 256]  # plain methods: 64 alone
+
+
 def test_what_may_still_be_the_best_goes_on_but_no_more_than_half() -> None:
     session = Session(dict.fromkeys(LABELS, -3.0))
     contest(session).hold(FIELD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import small
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 
 from hasten.applying import apply
 from hasten.core.identity import model_fingerprint
-from hasten.core.method import Stage
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.methods.cache import Cache
@@ -55,6 +55,9 @@ def test_the_same_question_is_answered_once_and_another_is_another() -> None:
         ((x, time), {"cond": {"image": torch.zeros(2)}, "scale": 1.0}),
         ((x, time), {"cond": {"text": torch.zeros(2)}, "scale": 2.0}),
         ((x, time), {"cond": torch.zeros(2), "scale": 1.0}),
+        ((x, time), {"cond": {"text": torch.zeros(2), "scale": 1.0}}),
+        ((x, time), {"cond": np.zeros(5000), "scale": 1.0}),
+        ((x, time), {"cond": np.eye(1, 5000, 2500), "scale": 1.0}),
     ]
     for args, named in others:
         assert net(*args, **named)["number"] == inner.asked
@@ -88,11 +91,11 @@ def test_it_passes_for_the_model_and_samples_are_its_own() -> None:
     assert net.asked == 4
 
 
-@pytest.mark.parametrize("method", [Cache(), Calibrate()])
-def test_a_net_that_a_method_changes_is_left_alone(method: Any) -> None:
+@pytest.mark.parametrize(("method", "alone"), [(Cache(), True), (Calibrate(), False)])
+def test_a_net_that_a_method_changes_is_left_alone(method: Any, alone: bool) -> None:
     model = small.model()
     asked, _ = recalling(model, Recipe(RECIPE.plan, (method,)))
-    assert (asked is model) is (method.stage is not Stage.DECODE)
+    assert (asked is model) is alone
 
 
 def test_derivatives_ask_only_for_rows_that_change() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from hasten.errors import BudgetError, MethodError, PlanError, RunError
 from hasten.models.mixture import MixtureNet
 from hasten.report import read, render
 from hasten.tuning import hunt
+from hasten.tuning import study as study_module
 from hasten.tuning.outcome import Outcome
 
 SCRIPT = Path(__file__).with_name("small.py")
@@ -111,6 +113,25 @@ def test_where_the_search_added_nothing_one_recipe_has_one_timing(tmp_path: Path
     assert best["pairs"] == fewer["pairs"]
     assert best["speedup"] == fewer["speedup"]
     assert facts["best_over_fewer_steps"] is None
+
+
+@pytest.mark.parametrize(("real_samples", "aims"), [(4000, False), (10_000, True)])
+def test_aiming_wants_real_samples_that_do_not_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_samples: int, aims: bool
+) -> None:
+    seen: list[hunt.Hunt] = []
+
+    def spy(*args: Any) -> hunt.Hunt:
+        seen.append(hunt.Hunt(*args))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study_module, "Hunt", spy)
+    net = model().net
+    assert isinstance(net, MixtureNet)
+    data = net.draw(real_samples, np.random.default_rng(0)).float()
+    with pytest.raises(KeyboardInterrupt):
+        study(tmp_path / "run", reference=data)
+    assert (seen[0].aims, seen[0].reference) == (aims, 50)
 
 
 def test_no_time_for_a_candidate_is_no_reason_to_claim_anything(

@@ -51,7 +51,8 @@ def aim(
 
     A plan that comes nearest to the converged samples, as hasten plan find has it, is not yet the
     one whose samples come nearest to the data. Here the features of the judge decide, by real
-    samples that are not those which judge; what it came to is told from fresh seeds.
+    samples that are not those which judge, if there are two sets; else hasten says so. What it
+    came to is told from fresh seeds.
     """
     from hasten.files import atomic_write_text
     from hasten.tuning.aiming import aim_recipe
@@ -68,8 +69,8 @@ def aim(
         )
     if not standard.apart:
         warnings.warn(
-            "the plan is aimed at all of these real samples: judge it with others "
-            "(with 10,000 or more, one half would be left for that)",
+            "there is one set of real samples, and the plan is aimed at all of it: judge it with "
+            "others (of 10,000 samples or more given by --reference, half would be left for that)",
             HastenWarning,
             stacklevel=1,
         )

@@ -1,7 +1,7 @@
 """Aiming: one recipe's plan moved to where its samples are distributed most like the data.
 
-The search's real samples are compared with, never those that judge. What it came to is told from
-seeds that nothing was moved on.
+The search's real samples are compared with; where there is only one set, those that judge. What it
+came to is told from seeds that nothing was moved on.
 """
 
 from __future__ import annotations

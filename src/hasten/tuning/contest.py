@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from hasten.errors import OutputError
+from hasten.recipe import Recipe
 from hasten.tuning.judging import FIRST
 from hasten.tuning.settings import Settings
 from hasten.tuning.space import Scored
@@ -22,7 +23,7 @@ from hasten.tuning.stages import POWER, Judging, comfort, planned_samples
 
 ROUGH = 128
 """Up to so many samples methods are in their rough form: what it costs in distance, a twentieth or
-a tenth, is less than such looks can tell, and nobody is turned away for it."""
+a tenth, is common to a field. But no contest ends on such looks."""
 LEAST = 2
 """So many go on to the next look, however clear the order is."""
 CLEAR = 0.02
@@ -64,7 +65,7 @@ class Contest:
                 break
             seen = {id(each): self._look(each, count) for each in left}
             left.sort(key=lambda each: seen[id(each)][0])
-            if self.comfort(left[0]) < CLEAR:
+            if self.comfort(left[0]) < CLEAR and self._form(left[0], count) == left[0].recipe:
                 return left[: max(LEAST, self.settings.finalists)]
             if count < len(self.session.seeds):
                 reach = sum(seen[id(left[0])])  # the best one's contrast and standard error
@@ -74,10 +75,8 @@ class Contest:
 
     def _look(self, scored: Scored, count: int) -> tuple[float, float]:
         """The contrast of a candidate on so many seeds, and its standard error."""
-        last = count == len(self.session.seeds)
-        recipe = scored.recipe if last or count > ROUGH else scored.recipe.rough()
         try:
-            verdict = self.session.judge(recipe, scored.label, count)
+            verdict = self.session.judge(self._form(scored, count), scored.label, count)
         except OutputError:  # it leaves the numbers: no candidate, and no reason to stop
             return math.inf, 0.0
         key = scored.recipe.fingerprint()
@@ -86,6 +85,11 @@ class Contest:
         if verdict["contrast"] is None or verdict["se"] is None:
             return math.inf, 0.0
         return float(verdict["contrast"]), float(verdict["se"])
+
+    def _form(self, scored: Scored, count: int) -> Recipe:
+        """A candidate's recipe as it is looked at on so many seeds; on all of them as it is."""
+        rough = count <= ROUGH and count < len(self.session.seeds)
+        return scored.recipe.rough() if rough else scored.recipe
 
     def comfort(self, scored: Scored) -> float:
         """Probability, as far as was looked, that it would be found within on fresh seeds."""

@@ -38,7 +38,8 @@ class Hunt:
         search: Proposes and tries candidates.
         contest: Compares them.
         settings: Budget.
-        reference: Evaluations of the speed reference; a stock sampler with as many is no rival.
+        reference: Evaluations of the speed reference; a stock sampler with as many is no rival,
+            unless it is one.
         aims: Whether plans may be aimed at the real samples that the search sees: not if the same
             ones judge.
     """

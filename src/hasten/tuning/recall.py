@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,8 @@ from hasten.recipe import Recipe
 @final
 class Recalling(nn.Module):
     """Stands for a net, with its weights and their names; answers are the same bit for bit.
+
+    All answers since `begin` are kept where the net is: for a plan of k rows, k times the samples.
 
     Args:
         inner: The net.
@@ -82,10 +85,14 @@ def _parts(value: Any) -> Iterable[bytes]:
     if isinstance(value, Tensor):
         yield repr((value.shape, value.dtype)).encode()
         yield value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    elif isinstance(value, np.ndarray):
+        yield from _parts(torch.from_numpy(value))
     elif isinstance(value, Mapping):
+        yield b"{"
         for key, each in value.items():
             yield repr(key).encode()
             yield from _parts(each)
+        yield b"}"
     elif isinstance(value, (tuple, list)):
         yield b"("
         for each in value:

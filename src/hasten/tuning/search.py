@@ -252,7 +252,8 @@ class Search:
     def aimed(self, scored: Scored, session: Judging) -> list[Scored]:
         """A candidate whose samples come nearer to the data that the search compares with.
 
-        Every time they are asked for counts as a trial, so a small budget has none of this.
+        Every time they are asked for counts as a trial, so a small budget has none of this. Methods
+        are in their rough form.
         """
         try:
             numbers = len(Numbers(scored.plan, self.bench.model.process).start)

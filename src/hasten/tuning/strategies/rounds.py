@@ -10,9 +10,9 @@ others. A round
     4. learns from the best beginning of each kind that was not learned from, and of the shapes that
        were not; and goes on from the best plan of all
 
-Learning ends in the valley where it begins and leaves the top level where it is. So which beginning
-leads furthest is not told by which was best, and all have their turn, round by round. That is what
-makes plans good, so little else is tried in a round.
+Learning ends in the valley where it begins. So which beginning leads furthest is not told by which
+was best, and all have their turn, round by round. That is what makes plans good, so little else is
+tried in a round.
 """
 
 from __future__ import annotations
