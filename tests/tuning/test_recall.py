@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ import small
 import torch
 from torch import Tensor, nn
 
+from calo import shower_model, told
+from hasten.adapters.made import BATCH
 from hasten.applying import apply
 from hasten.core.identity import model_fingerprint
 from hasten.core.model import Model
 from hasten.core.plan import Plan
 from hasten.methods.cache import Cache
-from hasten.methods.calibrate import Calibrate
+from hasten.methods.calibrate import ROUGH, Calibrate
 from hasten.recipe import PlanSpec, Recipe
 from hasten.solvers import loop, stock_plan
 from hasten.tuning.aim import aim
@@ -89,6 +92,22 @@ def test_it_passes_for_the_model_and_samples_are_its_own() -> None:
         with apply(model, RECIPE) as plain, apply(asked, RECIPE) as fast:
             assert torch.equal(plain.sample(range(8)), fast.sample(range(8)))
     assert net.asked == 4
+
+
+def test_what_a_transform_samples_is_recalled_too(tmp_path: Path) -> None:
+    model, recipe = told(shower_model()), Recipe(RECIPE.plan, (Calibrate(ROUGH),))
+    energies = torch.tensor([2e3, 2e4, 9e4])
+    asked, net = recalling(model, recipe)
+    with apply(model, recipe, store=tmp_path / "plain") as plain:
+        wanted = plain.sample(range(3), energies)
+    counts = []
+    for anew in (True, False):
+        net.begin(anew=anew)
+        # another store, so that it has to be calibrated again
+        with apply(asked, recipe, store=tmp_path / str(anew)) as fast:
+            assert torch.equal(fast.sample(range(3), energies), wanted)
+        counts.append(net.asked)
+    assert counts[0] == counts[1] == 4 * (ROUGH / BATCH + 1)
 
 
 @pytest.mark.parametrize(("method", "alone"), [(Cache(), True), (Calibrate(), False)])
