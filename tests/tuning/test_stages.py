@@ -106,6 +106,7 @@ def test_the_search_sees_other_real_samples_than_the_verdicts() -> None:
     found = settle(model, None, real, nothing)
     assert found.reference.count == found.scout.count == ENOUGH // 2
     assert found.apart
+    assert found.reference.fingerprint() != found.scout.fingerprint()
     assert found.reference.just_visible == found.scout.just_visible
     seen = torch.cat([torch.from_numpy(r.features) for r in (found.reference, found.scout)])
     assert len(seen.unique(dim=0)) == len(seen)

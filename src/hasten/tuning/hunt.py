@@ -39,7 +39,7 @@ class Hunt:
         contest: Compares them.
         settings: Budget.
         reference: Evaluations of the speed reference; a stock sampler with as many is no rival,
-            unless it is one.
+            unless one is all it has.
         aims: Whether plans may be aimed at the real samples that the search sees: not if the same
             ones judge.
     """
